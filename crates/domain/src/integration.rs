@@ -1,0 +1,144 @@
+//! Integrations: one account at a provider each.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Time, id::IntegrationId};
+
+/// One account at a provider, without its secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Integration {
+    /// Its id.
+    pub id: IntegrationId,
+    /// The provider's id.
+    pub provider: String,
+    /// What people call it.
+    pub name: String,
+    /// Root address of the API.
+    pub instance_url: String,
+    /// How it authenticates.
+    pub auth_mode: String,
+    /// Connected by a person and not disconnected.
+    pub is_active: bool,
+    /// Where the connection stands.
+    pub state: ConnectionState,
+    /// JSON: the sentence of the last failure.
+    pub problem: Option<String>,
+    /// Settings.
+    pub settings: IntegrationSettings,
+    /// JSON: the report of the last test.
+    pub last_check: Option<String>,
+    /// When it was last tested.
+    pub last_check_at: Option<Time>,
+    /// The account, as far as the RMM tells.
+    pub account: Option<String>,
+    /// When the token ends if it is not used.
+    pub token_expires_at: Option<Time>,
+    /// Last successful sync of organizations.
+    pub last_organization_sync_at: Option<Time>,
+    /// Last successful sync of devices.
+    pub last_device_sync_at: Option<Time>,
+    /// Last successful presence pass.
+    pub last_presence_at: Option<Time>,
+    /// Last finished detail pass.
+    pub last_detail_at: Option<Time>,
+    /// Grows with every change: an update names the version it read.
+    pub version: i64,
+    /// When it was created.
+    pub created_at: Time,
+    /// When it last changed.
+    pub updated_at: Time,
+    /// When it was last connected.
+    pub connected_at: Option<Time>,
+    /// When it was disconnected.
+    pub disconnected_at: Option<Time>,
+}
+
+/// Where an integration stands. Stored by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConnectionState {
+    /// Saved, never tested or used.
+    New,
+    /// The last contact went well.
+    Connected,
+    /// The RMM could not be reached or answered nonsense.
+    Failing,
+    /// A person has to sign in again (a one-time code is needed).
+    NeedsCode,
+    /// The RMM refused the credentials.
+    Refused,
+    /// Disconnected by a person: no secrets, no schedules.
+    Disconnected,
+}
+
+impl ConnectionState {
+    /// The stored and public name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ConnectionState::New => "new",
+            ConnectionState::Connected => "connected",
+            ConnectionState::Failing => "failing",
+            ConnectionState::NeedsCode => "needs_code",
+            ConnectionState::Refused => "refused",
+            ConnectionState::Disconnected => "disconnected",
+        }
+    }
+
+    /// The state of this name.
+    pub fn from_name(name: &str) -> Option<ConnectionState> {
+        use ConnectionState::{Connected, Disconnected, Failing, NeedsCode, New, Refused};
+        [New, Connected, Failing, NeedsCode, Refused, Disconnected]
+            .into_iter()
+            .find(|state| state.name() == name)
+    }
+}
+
+/// Settings of an integration that are no secrets. Stored as JSON; each has a default, so that an older row reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IntegrationSettings {
+    /// Plain `http://` was allowed for this integration by an admin.
+    pub allow_plain_http: bool,
+    /// Seconds between two presence passes.
+    pub presence_interval_s: u32,
+    /// Seconds between two full syncs of devices.
+    pub sync_interval_s: u32,
+    /// Hours of the day (UTC, 0–23) in which scheduled full syncs and details do not start.
+    pub quiet_hours: Vec<u8>,
+    /// Largest share of known devices, in per cent, that one run may mark missing.
+    pub missing_brake_percent: u8,
+    /// Run schedules at all.
+    pub schedules_enabled: bool,
+}
+
+impl Default for IntegrationSettings {
+    fn default() -> Self {
+        IntegrationSettings {
+            allow_plain_http: false,
+            presence_interval_s: 180,
+            sync_interval_s: 3_600,
+            quiet_hours: Vec::new(),
+            missing_brake_percent: 20,
+            schedules_enabled: true,
+        }
+    }
+}
+
+impl IntegrationSettings {
+    /// Refuses values that would hurt the RMM or never run; the text says what to change.
+    pub fn check(&self) -> Result<(), String> {
+        if !(30..=86_400).contains(&self.presence_interval_s) {
+            return Err("`presence_interval_s` must be between 30 and 86400 seconds".to_owned());
+        }
+        if !(300..=604_800).contains(&self.sync_interval_s) {
+            return Err("`sync_interval_s` must be between 300 and 604800 seconds".to_owned());
+        }
+        if self.quiet_hours.iter().any(|hour| *hour > 23) {
+            return Err("`quiet_hours` holds hours of the day, 0 to 23".to_owned());
+        }
+        if !(1..=100).contains(&self.missing_brake_percent) {
+            return Err("`missing_brake_percent` must be between 1 and 100".to_owned());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,10 @@
+//! The client against servers on loopback.
+
+#[cfg(test)]
+mod exchange;
+#[cfg(test)]
+mod ssrf;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod tls;

@@ -1,0 +1,170 @@
+//! Devices that are not listed any more, and the clock that turns offline into overdue.
+
+use domain::{
+    Time,
+    event::kind,
+    id::{AssetId, DeviceId, IntegrationId, OrganizationId, SyncRunId, TypedId},
+    sync::{MISSING_AFTER, MISSING_AFTER_PASSES},
+};
+use serde::Serialize;
+use sqlx::FromRow;
+
+use crate::{
+    Store, Tenant,
+    db::args,
+    error::{Result, StoreError},
+    event::{self, EventSource, NewEvent, to_json},
+    sql::statements,
+};
+
+statements! {
+    NOT_LISTED = [
+        "SELECT d.id, d.external_id, d.asset_id, a.name, d.absent_since FROM rmm_devices d \
+         JOIN assets a ON a.tenant_id = d.tenant_id AND a.id = d.asset_id \
+         WHERE d.tenant_id = $2 AND d.organization_id = $3 AND d.missing_since IS NULL AND d.external_id NOT IN ",
+        {list "$1"}
+    ];
+    COUNT_ABSENCE = [
+        "UPDATE rmm_devices SET absent_passes = absent_passes + 1, absent_since = COALESCE(absent_since, $3) \
+         WHERE tenant_id = $2 AND missing_since IS NULL AND id IN ", {list "$1"}
+    ];
+    CANDIDATES = [
+        "SELECT d.id, d.external_id, d.asset_id, a.name, d.absent_since FROM rmm_devices d \
+         JOIN assets a ON a.tenant_id = d.tenant_id AND a.id = d.asset_id \
+         WHERE d.tenant_id = $1 AND d.integration_id = $2 AND d.missing_since IS NULL AND d.absent_passes >= $3 \
+         AND d.absent_since <= $4"
+    ];
+    MARK_MISSING = [
+        "UPDATE rmm_devices SET missing_since = COALESCE(rmm_devices.absent_since, $3), missing_note = r.note, \
+         updated_at = $3 FROM ", {rows "$1" id text, note text},
+        " AS r WHERE rmm_devices.tenant_id = $2 AND rmm_devices.id = r.id"
+    ];
+    SWEEP = [
+        "UPDATE assets SET status = 'overdue' WHERE tenant_id = $1 AND status = 'offline' AND EXISTS (\
+         SELECT 1 FROM device_presence p WHERE p.tenant_id = assets.tenant_id \
+         AND p.device_id = assets.primary_device_id AND p.overdue_at <= $2) RETURNING id, rmm_integration_id"
+    ];
+    TENANTS = ["SELECT id, created_at FROM tenants ORDER BY id"];
+}
+
+#[derive(FromRow)]
+struct AbsentRow {
+    id: String,
+    external_id: String,
+    asset_id: String,
+    name: String,
+    absent_since: Option<i64>,
+}
+
+impl AbsentRow {
+    fn into_absent(self) -> Result<Absent> {
+        let corrupt = |_| StoreError::Corrupt { what: "device" };
+        Ok(Absent {
+            device_id: DeviceId::from_db(&self.id).map_err(corrupt)?,
+            external_id: self.external_id,
+            asset_id: AssetId::from_db(&self.asset_id).map_err(corrupt)?,
+            name: self.name,
+            absent_since: self.absent_since.map(Time),
+        })
+    }
+}
+
+/// A device that is not in its organization's list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Absent {
+    /// Its id.
+    pub device_id: DeviceId,
+    /// The provider's id.
+    pub external_id: String,
+    /// Its asset.
+    pub asset_id: AssetId,
+    /// The asset's name.
+    pub name: String,
+    /// Since when, if this is not the first time.
+    pub absent_since: Option<Time>,
+}
+
+#[derive(Serialize)]
+struct MissingRow {
+    id: String,
+    note: Option<String>,
+}
+
+/// Absences of one tenant's devices.
+pub struct Absences<'a>(pub(crate) &'a Tenant<'a>);
+
+impl Absences<'_> {
+    /// Devices of an organization that are not among `listed`, and not marked missing yet.
+    pub async fn not_listed(&self, organization: OrganizationId, listed: &[String]) -> Result<Vec<Absent>> {
+        let columns = args![to_json(listed)?, self.0.id, organization.to_db()];
+        let rows: Vec<AbsentRow> = self.0.db().all(&NOT_LISTED, columns).await?;
+        rows.into_iter().map(AbsentRow::into_absent).collect()
+    }
+
+    /// Counts one complete pass without these devices.
+    pub async fn count(&self, devices: &[DeviceId], at: Time) -> Result<()> {
+        if devices.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<String> = devices.iter().map(|id| id.to_db()).collect();
+        self.0.db().write(&COUNT_ABSENCE, args![to_json(&ids)?, self.0.id, at]).await.map(drop)
+    }
+
+    /// Devices absent for so many passes and so long that they may be marked missing at `now`.
+    pub async fn candidates(&self, integration: IntegrationId, now: Time) -> Result<Vec<Absent>> {
+        let columns = args![self.0.id, integration.to_db(), MISSING_AFTER_PASSES, now - MISSING_AFTER];
+        let rows: Vec<AbsentRow> = self.0.db().all(&CANDIDATES, columns).await?;
+        rows.into_iter().map(AbsentRow::into_absent).collect()
+    }
+
+    /// Marks devices missing; their assets stay as they are. The note says where one went, if that is known.
+    pub async fn mark_missing(
+        &self,
+        integration: IntegrationId,
+        run: SyncRunId,
+        missing: &[(Absent, Option<String>)],
+    ) -> Result<()> {
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<MissingRow> = missing
+            .iter()
+            .map(|(absent, note)| MissingRow { id: absent.device_id.to_db(), note: note.clone() })
+            .collect();
+        let events: Vec<NewEvent> = missing
+            .iter()
+            .map(|(absent, note)| {
+                let data = serde_json::json!({ "since": absent.absent_since, "note": note });
+                NewEvent::new(kind::ASSET_MISSING, absent.asset_id).with(&data)
+            })
+            .collect();
+        let mut tx = self.0.db().begin().await?;
+        tx.run(&MARK_MISSING, args![to_json(&rows)?, self.0.id, self.0.now]).await?;
+        let source = EventSource { integration: Some(integration), run: Some(run) };
+        event::insert(&mut tx, self.0.id, self.0.now, source, &events).await?;
+        tx.commit().await
+    }
+
+    /// Moves what was offline at the last look and is overdue by now. Answers how many.
+    pub async fn sweep_overdue(&self) -> Result<u64> {
+        let mut tx = self.0.db().begin().await?;
+        let swept: Vec<(String, String)> = tx.all(&SWEEP, args![self.0.id, self.0.now]).await?;
+        let data = serde_json::json!({ "from": "offline", "to": "overdue", "by": "clock" });
+        let events: Vec<NewEvent> = swept
+            .iter()
+            .filter_map(|(id, _)| AssetId::from_db(id).ok())
+            .map(|id| NewEvent::new(kind::STATUS_CHANGED, id).with(&data))
+            .collect();
+        event::insert(&mut tx, self.0.id, self.0.now, EventSource::default(), &events).await?;
+        tx.commit().await?;
+        Ok(swept.len() as u64)
+    }
+}
+
+impl Store {
+    /// All tenants: for work that goes round them.
+    pub async fn tenants(&self) -> Result<Vec<domain::id::TenantId>> {
+        let rows: Vec<(i64, i64)> = self.db.all(&TENANTS, vec![]).await?;
+        Ok(rows.into_iter().map(|(id, _)| domain::id::TenantId(id)).collect())
+    }
+}

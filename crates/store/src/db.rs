@@ -1,0 +1,411 @@
+//! The two engines behind one type.
+//!
+//! SQLite has one write connection, used in turn, and a pool of read-only ones; PostgreSQL has one pool. Statements are
+//! [`Sql`] constants with their arguments as values, so that the rest of the crate never sees an engine.
+
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use domain::Time;
+use sqlx::{
+    FromRow, PgPool, Postgres, Sqlite, SqlitePool, Transaction,
+    postgres::{PgConnectOptions, PgPoolOptions, PgRow},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
+};
+
+use crate::{
+    error::{Result, StoreError},
+    sql::Sql,
+};
+
+/// Oldest SQLite without the "WAL reset" bug, in which a commit racing a checkpoint could be lost (3.51.3).
+const MIN_SQLITE: i64 = 3_051_003;
+
+/// Which engine is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// Embedded, one file.
+    Sqlite,
+    /// A server.
+    Postgres,
+}
+
+impl Engine {
+    /// The name as in configuration and figures.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Engine::Sqlite => "sqlite",
+            Engine::Postgres => "postgres",
+        }
+    }
+}
+
+/// Where the data is.
+#[derive(Clone, Debug)]
+pub enum Location {
+    /// The SQLite file.
+    File(PathBuf),
+    /// A `postgres://` address. May hold a password: never printed.
+    Server(String),
+}
+
+/// Connections to one database.
+#[derive(Clone, Debug)]
+pub(crate) struct Db {
+    pools: Pools,
+    statements: Arc<AtomicU64>,
+}
+
+#[derive(Clone, Debug)]
+enum Pools {
+    Sqlite { write: SqlitePool, read: SqlitePool },
+    Postgres(PgPool),
+}
+
+/// A statement: declared in a list, or put together from declared fragments.
+pub(crate) enum Text<'a> {
+    Declared(&'a Sql),
+    Composed(String),
+}
+
+impl<'a> From<&'a Sql> for Text<'a> {
+    fn from(sql: &'a Sql) -> Self {
+        Text::Declared(sql)
+    }
+}
+
+impl Text<'_> {
+    fn get(self, engine: Engine) -> sqlx::SqlStr {
+        use sqlx::{AssertSqlSafe, SqlSafeStr};
+        match (self, engine) {
+            (Text::Declared(sql), Engine::Sqlite) => sql.sqlite.into_sql_str(),
+            (Text::Declared(sql), Engine::Postgres) => sql.postgres.into_sql_str(),
+            // Safe: put together from constant fragments only; all values are bound.
+            (Text::Composed(text), _) => AssertSqlSafe(text).into_sql_str(),
+        }
+    }
+}
+
+/// An argument of a statement. Nulls have a type, which PostgreSQL wants to know.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    Int(Option<i64>),
+    Bool(bool),
+    Text(Option<String>),
+    Blob(Option<Vec<u8>>),
+}
+
+macro_rules! value_from {
+    ($($from:ty => |$value:ident| $to:expr;)+) => {$(
+        impl From<$from> for Value {
+            fn from($value: $from) -> Self {
+                $to
+            }
+        }
+    )+};
+}
+
+value_from! {
+    i64 => |v| Value::Int(Some(v));
+    Option<i64> => |v| Value::Int(v);
+    i32 => |v| Value::Int(Some(v.into()));
+    u32 => |v| Value::Int(Some(v.into()));
+    u64 => |v| Value::Int(Some(i64::try_from(v).unwrap_or(i64::MAX)));
+    usize => |v| Value::Int(Some(i64::try_from(v).unwrap_or(i64::MAX)));
+    bool => |v| Value::Bool(v);
+    Time => |v| Value::Int(Some(v.0));
+    Option<Time> => |v| Value::Int(v.map(|t| t.0));
+    domain::id::TenantId => |v| Value::Int(Some(v.0));
+    &str => |v| Value::Text(Some(v.to_owned()));
+    String => |v| Value::Text(Some(v));
+    &String => |v| Value::Text(Some(v.clone()));
+    Option<String> => |v| Value::Text(v);
+    Option<&str> => |v| Value::Text(v.map(str::to_owned));
+    Vec<u8> => |v| Value::Blob(Some(v));
+    &[u8] => |v| Value::Blob(Some(v.to_vec()));
+    Option<Vec<u8>> => |v| Value::Blob(v);
+}
+
+/// The arguments of a statement, in order.
+macro_rules! args {
+    ($($value:expr),* $(,)?) => { vec![$($crate::db::Value::from($value)),*] };
+}
+pub(crate) use args;
+
+/// A row both engines can give.
+pub(crate) trait Row: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
+
+impl<T> Row for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
+
+/// Runs the body with `query` bound to `sqlx::query…(text)` with all arguments, once per engine.
+macro_rules! bound {
+    ($query:expr, $args:expr) => {{
+        let mut query = $query;
+        for value in $args {
+            query = match value {
+                Value::Int(v) => query.bind(v),
+                Value::Bool(v) => query.bind(v),
+                Value::Text(v) => query.bind(v),
+                Value::Blob(v) => query.bind(v),
+            };
+        }
+        query
+    }};
+}
+
+impl Db {
+    /// Opens the database; creates the SQLite file if it does not exist. Applies no migration.
+    pub(crate) async fn open(location: &Location) -> Result<Db> {
+        let pools = match location {
+            Location::File(path) => open_sqlite(path).await?,
+            Location::Server(url) => Pools::Postgres(open_postgres(url).await?),
+        };
+        Ok(Db { pools, statements: Arc::default() })
+    }
+
+    pub(crate) fn engine(&self) -> Engine {
+        match self.pools {
+            Pools::Sqlite { .. } => Engine::Sqlite,
+            Pools::Postgres(_) => Engine::Postgres,
+        }
+    }
+
+    /// Statements run since the start.
+    pub(crate) fn statements_run(&self) -> u64 {
+        self.statements.load(Ordering::Relaxed)
+    }
+
+    /// The PostgreSQL pool, for `LISTEN`.
+    pub(crate) fn postgres(&self) -> Option<&PgPool> {
+        match &self.pools {
+            Pools::Sqlite { .. } => None,
+            Pools::Postgres(pool) => Some(pool),
+        }
+    }
+
+    pub(crate) async fn migrate(&self) -> Result<()> {
+        match &self.pools {
+            Pools::Sqlite { write, .. } => sqlx::migrate!("./migrations/sqlite").run(write).await,
+            Pools::Postgres(pool) => sqlx::migrate!("./migrations/postgres").run(pool).await,
+        }
+        .map_err(StoreError::migration)
+    }
+
+    /// Starts a transaction that may write. On SQLite it takes its turn on the one write connection.
+    pub(crate) async fn begin(&self) -> Result<Tx> {
+        let inner = match &self.pools {
+            Pools::Sqlite { write, .. } => TxInner::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+            Pools::Postgres(pool) => TxInner::Postgres(pool.begin().await?),
+        };
+        Ok(Tx { inner, statements: Arc::clone(&self.statements) })
+    }
+
+    /// All rows of a read.
+    pub(crate) async fn all<T: Row>(&self, text: impl Into<Text<'_>>, args: Vec<Value>) -> Result<Vec<T>> {
+        self.statements.fetch_add(1, Ordering::Relaxed);
+        let text = text.into().get(self.engine());
+        let rows = match &self.pools {
+            Pools::Sqlite { read, .. } => bound!(sqlx::query_as::<Sqlite, T>(text), args).fetch_all(read).await?,
+            Pools::Postgres(pool) => bound!(sqlx::query_as::<Postgres, T>(text), args).fetch_all(pool).await?,
+        };
+        Ok(rows)
+    }
+
+    /// The first row of a read, if there is one.
+    pub(crate) async fn maybe<T: Row>(
+        &self,
+        text: impl Into<Text<'_>>,
+        args: Vec<Value>,
+    ) -> Result<Option<T>> {
+        self.statements.fetch_add(1, Ordering::Relaxed);
+        let text = text.into().get(self.engine());
+        let row = match &self.pools {
+            Pools::Sqlite { read, .. } => {
+                bound!(sqlx::query_as::<Sqlite, T>(text), args).fetch_optional(read).await?
+            }
+            Pools::Postgres(pool) => {
+                bound!(sqlx::query_as::<Postgres, T>(text), args).fetch_optional(pool).await?
+            }
+        };
+        Ok(row)
+    }
+
+    /// The one row of a read; [`StoreError::NotFound`] if there is none.
+    pub(crate) async fn one<T: Row>(&self, text: impl Into<Text<'_>>, args: Vec<Value>) -> Result<T> {
+        self.maybe(text, args).await?.ok_or(StoreError::NotFound)
+    }
+
+    /// One write in a transaction of its own; answers the number of rows touched.
+    pub(crate) async fn write(&self, text: impl Into<Text<'_>>, args: Vec<Value>) -> Result<u64> {
+        let mut tx = self.begin().await?;
+        let rows = tx.run(text, args).await?;
+        tx.commit().await?;
+        Ok(rows)
+    }
+
+    /// Lets the engine read a statement without running it.
+    #[cfg(test)]
+    pub(crate) async fn prepare(&self, text: impl Into<Text<'_>>) -> Result<()> {
+        use sqlx::Executor;
+        let text = text.into().get(self.engine());
+        match &self.pools {
+            Pools::Sqlite { write, .. } => write.prepare(text).await.map(drop)?,
+            Pools::Postgres(pool) => pool.prepare(text).await.map(drop)?,
+        }
+        Ok(())
+    }
+
+    /// Closes all connections; SQLite folds its log into the file.
+    pub(crate) async fn close(&self) {
+        match &self.pools {
+            Pools::Sqlite { write, read } => {
+                read.close().await;
+                write.close().await;
+            }
+            Pools::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+/// A transaction. Dropped without [`Tx::commit`] it is rolled back.
+pub struct Tx {
+    inner: TxInner,
+    statements: Arc<AtomicU64>,
+}
+
+enum TxInner {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+impl Tx {
+    pub(crate) fn engine(&self) -> Engine {
+        match self.inner {
+            TxInner::Sqlite(_) => Engine::Sqlite,
+            TxInner::Postgres(_) => Engine::Postgres,
+        }
+    }
+
+    pub(crate) async fn all<T: Row>(
+        &mut self,
+        text: impl Into<Text<'_>>,
+        args: Vec<Value>,
+    ) -> Result<Vec<T>> {
+        self.statements.fetch_add(1, Ordering::Relaxed);
+        let text = text.into().get(self.engine());
+        let rows = match &mut self.inner {
+            TxInner::Sqlite(tx) => bound!(sqlx::query_as::<Sqlite, T>(text), args).fetch_all(&mut **tx).await?,
+            TxInner::Postgres(tx) => {
+                bound!(sqlx::query_as::<Postgres, T>(text), args).fetch_all(&mut **tx).await?
+            }
+        };
+        Ok(rows)
+    }
+
+    pub(crate) async fn maybe<T: Row>(
+        &mut self,
+        text: impl Into<Text<'_>>,
+        args: Vec<Value>,
+    ) -> Result<Option<T>> {
+        self.statements.fetch_add(1, Ordering::Relaxed);
+        let text = text.into().get(self.engine());
+        let row = match &mut self.inner {
+            TxInner::Sqlite(tx) => {
+                bound!(sqlx::query_as::<Sqlite, T>(text), args).fetch_optional(&mut **tx).await?
+            }
+            TxInner::Postgres(tx) => {
+                bound!(sqlx::query_as::<Postgres, T>(text), args).fetch_optional(&mut **tx).await?
+            }
+        };
+        Ok(row)
+    }
+
+    pub(crate) async fn one<T: Row>(&mut self, text: impl Into<Text<'_>>, args: Vec<Value>) -> Result<T> {
+        self.maybe(text, args).await?.ok_or(StoreError::NotFound)
+    }
+
+    /// Runs a statement; answers the number of rows touched.
+    pub(crate) async fn run(&mut self, text: impl Into<Text<'_>>, args: Vec<Value>) -> Result<u64> {
+        self.statements.fetch_add(1, Ordering::Relaxed);
+        let text = text.into().get(self.engine());
+        let rows = match &mut self.inner {
+            TxInner::Sqlite(tx) => {
+                bound!(sqlx::query::<Sqlite>(text), args).execute(&mut **tx).await?.rows_affected()
+            }
+            TxInner::Postgres(tx) => {
+                bound!(sqlx::query::<Postgres>(text), args).execute(&mut **tx).await?.rows_affected()
+            }
+        };
+        Ok(rows)
+    }
+
+    /// Makes it durable. On SQLite the answer comes after the fsync.
+    pub(crate) async fn commit(self) -> Result<()> {
+        match self.inner {
+            TxInner::Sqlite(tx) => tx.commit().await?,
+            TxInner::Postgres(tx) => tx.commit().await?,
+        }
+        Ok(())
+    }
+}
+
+async fn open_sqlite(path: &Path) -> Result<Pools> {
+    let common = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(10))
+        .statement_cache_capacity(200)
+        .pragma("temp_store", "memory");
+    // FULL: a commit that was acknowledged survives power loss. The large checkpoint distance halves what a sync writes.
+    let writer = common
+        .clone()
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("wal_autocheckpoint", "16000")
+        .pragma("journal_size_limit", "67108864")
+        .pragma("cache_size", "-16000");
+    let write = SqlitePoolOptions::new()
+        .max_connections(1)
+        .min_connections(1)
+        .acquire_timeout(Duration::from_secs(60))
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(writer)
+        .await?;
+    check_sqlite_version(&write).await?;
+    let read = SqlitePoolOptions::new()
+        .max_connections(6)
+        .acquire_timeout(Duration::from_secs(30))
+        .idle_timeout(Duration::from_secs(300))
+        .connect_lazy_with(common.read_only(true).pragma("cache_size", "-4000"));
+    Ok(Pools::Sqlite { write, read })
+}
+
+async fn check_sqlite_version(pool: &SqlitePool) -> Result<()> {
+    let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(pool).await?;
+    let number = version.split('.').filter_map(|part| part.parse::<i64>().ok()).fold((0, 1_000_000), |(n, f), part| {
+        (n + part * f, f / 1_000)
+    });
+    if number.0 < MIN_SQLITE { Err(StoreError::OldSqlite { found: version }) } else { Ok(()) }
+}
+
+async fn open_postgres(url: &str) -> Result<PgPool> {
+    let options = PgConnectOptions::from_str(url)
+        .map_err(|_| StoreError::BadAddress)?
+        .application_name("fleetgate")
+        .statement_cache_capacity(200);
+    let pool = PgPoolOptions::new()
+        .max_connections(10)
+        .acquire_timeout(Duration::from_secs(30))
+        .connect_with(options)
+        .await?;
+    Ok(pool)
+}

@@ -1,0 +1,445 @@
+//! Devices: what a page of a list changes, written set-based in one transaction.
+//!
+//! The service compares (with [`Devices::known`]) and decides; [`Devices::apply`] writes. A page of a thousand devices
+//! takes some twenty statements, whatever changed.
+
+use domain::{
+    Time,
+    asset::AssetType,
+    device::Presence,
+    id::{AssetId, ClientId, DeviceId, IntegrationId, OrganizationId, SiteId, SyncRunId, TypedId},
+    status::{Status, Thresholds},
+    sync::KnownDevice,
+};
+use sqlx::FromRow;
+
+use crate::{
+    Tenant,
+    client::{self, SiteKey},
+    db::{Engine, Tx, args},
+    error::{Result, StoreError},
+    event::{self, EventSource, NewEvent, to_json},
+    organization,
+    sync_run::{self, Progress},
+};
+
+mod rows;
+mod statements;
+
+pub(crate) use statements::ALL;
+
+use rows::{AssetRow, CountRow, DeviceRow, MappingRow, PayloadRow, PresenceRow, StatusRow};
+use statements as sql;
+
+/// A known device with what the comparison needs beside [`KnownDevice`].
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// What the rules compare.
+    pub device: KnownDevice,
+    /// The provider's id.
+    pub external_id: String,
+    /// Client of its asset.
+    pub client_id: ClientId,
+    /// Its own thresholds, once known.
+    pub thresholds: Option<Thresholds>,
+    /// Last successful detail look.
+    pub detail_at: Option<Time>,
+    /// Hardware addresses from the detail, part of the search text.
+    pub macs: Vec<String>,
+}
+
+/// The columns of an asset and its device that come from facts.
+#[derive(Clone, Debug)]
+pub struct Content {
+    /// JSON of the facts.
+    pub facts: String,
+    /// Its hash.
+    pub hash: String,
+    /// Name.
+    pub name: String,
+    /// Type.
+    pub asset_type: AssetType,
+    /// Operating system, empty if unknown.
+    pub os: String,
+    /// Waits for a restart.
+    pub needs_reboot: bool,
+    /// [`domain::asset::serial_key`].
+    pub serial_key: Option<String>,
+    /// Lower-case text that search looks through.
+    pub search_text: String,
+    /// Name of the site.
+    pub site: Option<String>,
+    /// The row as it came.
+    pub raw: Box<str>,
+}
+
+/// The presence of a device after a look.
+#[derive(Clone, Debug)]
+pub struct PresenceWrite {
+    /// Whose.
+    pub device_id: DeviceId,
+    /// What moves.
+    pub presence: Presence,
+    /// When silence makes it overdue.
+    pub overdue_at: Option<Time>,
+}
+
+/// A device seen for the first time, with its new asset.
+#[derive(Clone, Debug)]
+pub struct NewDevice {
+    /// Its new id.
+    pub device_id: DeviceId,
+    /// Its new asset's id.
+    pub asset_id: AssetId,
+    /// The provider's id.
+    pub external_id: String,
+    /// Facts.
+    pub content: Content,
+    /// Status at the look.
+    pub status: Status,
+}
+
+/// A known device whose facts or organization changed, or that came back.
+#[derive(Clone, Debug)]
+pub struct ChangedDevice {
+    /// Its id.
+    pub device_id: DeviceId,
+    /// Its asset.
+    pub asset_id: AssetId,
+    /// Facts; the payload is rewritten only if `content_changed`.
+    pub content: Content,
+    /// The facts differ from what is stored.
+    pub content_changed: bool,
+    /// It came from this client.
+    pub old_client: ClientId,
+    /// Earliest next detail look.
+    pub detail_due_at: Time,
+}
+
+/// A status that went from one to another.
+#[derive(Clone, Copy, Debug)]
+pub struct StatusChange {
+    /// Whose.
+    pub asset_id: AssetId,
+    /// The new one.
+    pub status: Status,
+}
+
+/// Where a page of devices belongs.
+#[derive(Clone, Debug)]
+pub struct PageScope {
+    /// The integration.
+    pub integration_id: IntegrationId,
+    /// The provider's id, for the tag.
+    pub provider: String,
+    /// The organization.
+    pub organization_id: OrganizationId,
+    /// The provider's id of the organization.
+    pub organization_external_id: String,
+    /// Its client.
+    pub client_id: ClientId,
+    /// The run.
+    pub run_id: SyncRunId,
+    /// Time of the look.
+    pub observed_at: Time,
+}
+
+/// All that one page changes.
+#[derive(Clone, Debug, Default)]
+pub struct PageWrites {
+    /// New devices.
+    pub created: Vec<NewDevice>,
+    /// Changed devices.
+    pub changed: Vec<ChangedDevice>,
+    /// Moved presences, of new devices too.
+    pub presences: Vec<PresenceWrite>,
+    /// Changed statuses of known assets.
+    pub statuses: Vec<StatusChange>,
+    /// What happened.
+    pub events: Vec<NewEvent>,
+}
+
+/// Devices of one tenant.
+pub struct Devices<'a>(pub(crate) &'a Tenant<'a>);
+
+#[derive(FromRow)]
+struct KnownRow {
+    id: String,
+    external_id: String,
+    asset_id: String,
+    organization_id: String,
+    content_hash: String,
+    absent_passes: i64,
+    missing_since: Option<i64>,
+    detail: Option<String>,
+    detail_at: Option<i64>,
+    client_id: String,
+    status: String,
+    last_seen: i64,
+    vendor_status: Option<String>,
+    booted_at: Option<i64>,
+    user_name: Option<String>,
+    user_is_current: bool,
+    offline_minutes: Option<i64>,
+    overdue_minutes: Option<i64>,
+}
+
+impl KnownRow {
+    fn into_known(self) -> Result<Known> {
+        let corrupt = || StoreError::Corrupt { what: "device" };
+        let minutes = |n: Option<i64>| n.and_then(|n| u32::try_from(n).ok());
+        let thresholds = match (minutes(self.offline_minutes), minutes(self.overdue_minutes)) {
+            (Some(offline_minutes), Some(overdue_minutes)) => {
+                Some(Thresholds { offline_minutes, overdue_minutes })
+            }
+            _ => None,
+        };
+        let detail = self.detail.as_deref().map(serde_json::from_str::<domain::device::DeviceDetail>);
+        Ok(Known {
+            device: KnownDevice {
+                device_id: DeviceId::from_db(&self.id).map_err(|_| corrupt())?,
+                asset_id: AssetId::from_db(&self.asset_id).map_err(|_| corrupt())?,
+                organization_id: OrganizationId::from_db(&self.organization_id).map_err(|_| corrupt())?,
+                content_hash: self.content_hash,
+                presence: Presence {
+                    last_seen: (self.last_seen > 0).then_some(Time(self.last_seen)),
+                    vendor_status: self.vendor_status.as_deref().and_then(Status::from_name),
+                    booted_at: self.booted_at.map(Time),
+                    user: self.user_name,
+                    user_is_current: self.user_is_current,
+                },
+                status: Status::from_name(&self.status).ok_or_else(corrupt)?,
+                missing_since: self.missing_since.map(Time),
+                absent_passes: u32::try_from(self.absent_passes).unwrap_or(u32::MAX),
+            },
+            external_id: self.external_id,
+            client_id: ClientId::from_db(&self.client_id).map_err(|_| corrupt())?,
+            thresholds,
+            detail_at: self.detail_at.map(Time),
+            macs: detail.and_then(std::result::Result::ok).map(|d| d.macs).unwrap_or_default(),
+        })
+    }
+}
+
+impl Devices<'_> {
+    /// What is known of these devices.
+    pub async fn known(&self, integration: IntegrationId, external_ids: &[&str]) -> Result<Vec<Known>> {
+        let ids = to_json(external_ids)?;
+        let rows: Vec<KnownRow> =
+            self.0.db().all(&sql::KNOWN, args![ids, self.0.id, integration.to_db()]).await?;
+        rows.into_iter().map(KnownRow::into_known).collect()
+    }
+
+    /// Writes one page with the run's progress in one transaction. [`StoreError::Stale`] if the run does not run any
+    /// more (cancelled, or taken over): then nothing is written.
+    pub async fn apply(&self, scope: &PageScope, writes: &PageWrites, progress: &Progress) -> Result<()> {
+        let mut tx = self.0.db().begin().await?;
+        let sites = self.sites(&mut tx, scope, writes).await?;
+        self.create(&mut tx, scope, writes, &sites).await?;
+        self.change(&mut tx, scope, writes, &sites).await?;
+        self.presences(&mut tx, &writes.presences).await?;
+        self.statuses(&mut tx, &writes.statuses).await?;
+        self.payloads(&mut tx, writes).await?;
+        if progress.organization_done {
+            organization::observed(&mut tx, self.0, scope.organization_id, scope.observed_at).await?;
+        }
+        sync_run::progress(&mut tx, self.0, scope.run_id, progress).await?;
+        let source = EventSource { integration: Some(scope.integration_id), run: Some(scope.run_id) };
+        let mut events = writes.events.clone();
+        events.extend(self.propose_reinstalled(&mut tx, scope, writes).await?);
+        event::insert(&mut tx, self.0.id, self.0.now, source, &events).await?;
+        tx.commit().await
+    }
+
+    async fn sites(
+        &self,
+        tx: &mut Tx,
+        scope: &PageScope,
+        writes: &PageWrites,
+    ) -> Result<Vec<(SiteKey, SiteId)>> {
+        let created = writes.created.iter().map(|d| &d.content);
+        let changed = writes.changed.iter().map(|d| &d.content);
+        let mut names: Vec<String> = created.chain(changed).filter_map(|c| c.site.clone()).collect();
+        names.sort_unstable();
+        names.dedup();
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names: Vec<(ClientId, String)> = names.into_iter().map(|name| (scope.client_id, name)).collect();
+        client::ensure_sites(tx, self.0, &names).await
+    }
+
+    async fn create(
+        &self,
+        tx: &mut Tx,
+        scope: &PageScope,
+        writes: &PageWrites,
+        sites: &[(SiteKey, SiteId)],
+    ) -> Result<()> {
+        if writes.created.is_empty() {
+            return Ok(());
+        }
+        let (tenant, now) = (self.0.id, self.0.now);
+        let integration = scope.integration_id.to_db();
+        let organization = scope.organization_id.to_db();
+        let assets: Vec<AssetRow<'_>> =
+            writes.created.iter().map(|d| AssetRow::created(d, scope, sites)).collect();
+        let columns = args![
+            to_json(&assets)?,
+            tenant,
+            scope.client_id.to_db(),
+            scope.provider.as_str(),
+            integration.as_str(),
+            scope.organization_external_id.as_str(),
+            now
+        ];
+        tx.run(&sql::INSERT_ASSETS, columns).await?;
+        let ids: Vec<String> = writes.created.iter().map(|d| d.asset_id.to_db()).collect();
+        index_text(tx, self.0, &to_json(&ids)?).await?;
+        let devices: Vec<DeviceRow<'_>> = writes.created.iter().map(DeviceRow::created).collect();
+        let columns =
+            args![to_json(&devices)?, tenant, integration.as_str(), organization.as_str(), now];
+        tx.run(&sql::INSERT_DEVICES, columns).await?;
+        let mappings: Vec<MappingRow<'_>> = writes.created.iter().map(MappingRow::created).collect();
+        let columns =
+            args![to_json(&mappings)?, tenant, scope.provider.as_str(), integration.as_str(), now];
+        tx.run(&sql::INSERT_MAPPINGS, columns).await?;
+        let delta = i64::try_from(writes.created.len()).unwrap_or(i64::MAX);
+        count(tx, self.0, &[CountRow { client_id: scope.client_id.to_db(), provider: &scope.provider, n: delta }]).await
+    }
+
+    async fn change(
+        &self,
+        tx: &mut Tx,
+        scope: &PageScope,
+        writes: &PageWrites,
+        sites: &[(SiteKey, SiteId)],
+    ) -> Result<()> {
+        if writes.changed.is_empty() {
+            return Ok(());
+        }
+        let (tenant, now) = (self.0.id, self.0.now);
+        let ids: Vec<String> = writes.changed.iter().map(|d| d.asset_id.to_db()).collect();
+        let ids = to_json(&ids)?;
+        unindex_text(tx, self.0, &ids).await?;
+        let assets: Vec<AssetRow<'_>> =
+            writes.changed.iter().map(|d| AssetRow::changed(d, scope, sites)).collect();
+        let columns = args![
+            to_json(&assets)?,
+            tenant,
+            scope.client_id.to_db(),
+            scope.organization_external_id.as_str(),
+            now
+        ];
+        tx.run(&sql::UPDATE_ASSETS, columns).await?;
+        index_text(tx, self.0, &ids).await?;
+        let devices: Vec<DeviceRow<'_>> = writes.changed.iter().map(DeviceRow::changed).collect();
+        let columns = args![to_json(&devices)?, tenant, scope.organization_id.to_db(), now];
+        tx.run(&sql::UPDATE_DEVICES, columns).await?;
+        let mut counts: Vec<CountRow<'_>> = Vec::new();
+        for device in writes.changed.iter().filter(|d| d.old_client != scope.client_id) {
+            counts.push(CountRow { client_id: device.old_client.to_db(), provider: &scope.provider, n: -1 });
+            counts.push(CountRow { client_id: scope.client_id.to_db(), provider: &scope.provider, n: 1 });
+        }
+        count(tx, self.0, &counts).await
+    }
+
+    async fn presences(&self, tx: &mut Tx, presences: &[PresenceWrite]) -> Result<()> {
+        if presences.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<PresenceRow<'_>> = presences.iter().map(PresenceRow::from).collect();
+        tx.run(&sql::UPSERT_PRESENCE, args![to_json(&rows)?, self.0.id]).await.map(drop)
+    }
+
+    async fn statuses(&self, tx: &mut Tx, statuses: &[StatusChange]) -> Result<()> {
+        if statuses.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<StatusRow> = statuses
+            .iter()
+            .map(|s| StatusRow { id: s.asset_id.to_db(), status: s.status.name() })
+            .collect();
+        tx.run(&sql::UPDATE_STATUS, args![to_json(&rows)?, self.0.id]).await.map(drop)
+    }
+
+    /// Raw rows travel as one blob with their positions.
+    async fn payloads(&self, tx: &mut Tx, writes: &PageWrites) -> Result<()> {
+        let created = writes.created.iter().map(|d| (d.device_id, &d.content));
+        let changed = writes.changed.iter().filter(|d| d.content_changed).map(|d| (d.device_id, &d.content));
+        let mut blob = Vec::new();
+        let mut rows = Vec::new();
+        for (device, content) in created.chain(changed) {
+            let packed = lz4_flex::compress_prepend_size(content.raw.as_bytes());
+            rows.push(PayloadRow { device_id: device.to_db(), at: blob.len() + 1, len: packed.len() });
+            blob.extend_from_slice(&packed);
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        tx.run(&sql::UPSERT_PAYLOADS, args![to_json(&rows)?, self.0.id, blob, self.0.now]).await.map(drop)
+    }
+
+    /// A new device with the serial number, or the name at the same client, of one that went silent may be the same
+    /// machine with a reinstalled agent. That is a question for a person, never a merge.
+    async fn propose_reinstalled(
+        &self,
+        tx: &mut Tx,
+        scope: &PageScope,
+        writes: &PageWrites,
+    ) -> Result<Vec<NewEvent>> {
+        if writes.created.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut proposed: Vec<(String, String)> = Vec::new();
+        for statement in [&sql::PROPOSE_BY_SERIAL, &sql::PROPOSE_BY_NAME] {
+            let seeds: Vec<rows::ProposalSeed> =
+                writes.created.iter().map(|d| rows::ProposalSeed::new(d.asset_id, self.0.now)).collect();
+            let columns = args![to_json(&seeds)?, self.0.id, scope.integration_id.to_db(), self.0.now];
+            proposed.extend(tx.all::<(String, String)>(statement, columns).await?);
+        }
+        Ok(proposed
+            .iter()
+            .filter_map(|(id, _)| domain::id::ProposalId::from_db(id).ok())
+            .map(|id| NewEvent::new(domain::event::kind::PROPOSAL_CHANGED, id))
+            .collect())
+    }
+
+    /// The stored row of the provider, as it came.
+    pub async fn payload(&self, id: DeviceId) -> Result<String> {
+        let (packed,): (Vec<u8>,) = self.0.db().one(&sql::PAYLOAD, args![self.0.id, id.to_db()]).await?;
+        let corrupt = || StoreError::Corrupt { what: "payload" };
+        let bytes = lz4_flex::decompress_size_prepended(&packed).map_err(|_| corrupt())?;
+        String::from_utf8(bytes).map_err(|_| corrupt())
+    }
+
+    /// How many devices of an integration are known and not marked missing.
+    pub async fn count_present(&self, integration: IntegrationId) -> Result<u64> {
+        let (n,): (i64,) =
+            self.0.db().one(&sql::COUNT_PRESENT, args![self.0.id, integration.to_db()]).await?;
+        Ok(u64::try_from(n).unwrap_or(0))
+    }
+}
+
+/// Brings the text index up to the rows of these assets; on PostgreSQL the index follows by itself.
+pub(crate) async fn index_text(tx: &mut Tx, tenant: &Tenant<'_>, ids: &str) -> Result<()> {
+    if tx.engine() == Engine::Sqlite {
+        tx.run(&sql::INDEX_TEXT, args![ids, tenant.id]).await?;
+    }
+    Ok(())
+}
+
+/// Takes these assets out of the text index, before their text changes.
+pub(crate) async fn unindex_text(tx: &mut Tx, tenant: &Tenant<'_>, ids: &str) -> Result<()> {
+    if tx.engine() == Engine::Sqlite {
+        tx.run(&sql::UNINDEX_TEXT, args![ids, tenant.id]).await?;
+    }
+    Ok(())
+}
+
+async fn count(tx: &mut Tx, tenant: &Tenant<'_>, deltas: &[CountRow<'_>]) -> Result<()> {
+    if deltas.is_empty() {
+        return Ok(());
+    }
+    tx.run(&sql::COUNT_ASSETS, args![to_json(deltas)?, tenant.id]).await.map(drop)
+}

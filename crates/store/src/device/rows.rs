@@ -1,0 +1,177 @@
+//! Rows of the set-based statements, as JSON. Field names are the names in the statements.
+
+use domain::{
+    client::name_key,
+    id::{AssetId, ProposalId, SiteId, TypedId},
+};
+use serde::Serialize;
+
+use super::{ChangedDevice, NewDevice, PageScope, PresenceWrite};
+use crate::client::SiteKey;
+
+#[derive(Serialize)]
+pub(super) struct AssetRow<'a> {
+    id: String,
+    device_id: String,
+    external_id: &'a str,
+    site_id: Option<String>,
+    name: &'a str,
+    name_key: String,
+    asset_type: &'static str,
+    os: &'a str,
+    status: Option<&'static str>,
+    needs_reboot: bool,
+    serial_key: Option<&'a str>,
+    search_text: &'a str,
+}
+
+impl<'a> AssetRow<'a> {
+    pub(super) fn created(device: &'a NewDevice, scope: &PageScope, sites: &[(SiteKey, SiteId)]) -> Self {
+        let mut row = Self::of(&device.content, scope, sites);
+        row.id = device.asset_id.to_db();
+        row.device_id = device.device_id.to_db();
+        row.external_id = &device.external_id;
+        row.status = Some(device.status.name());
+        row
+    }
+
+    pub(super) fn changed(device: &'a ChangedDevice, scope: &PageScope, sites: &[(SiteKey, SiteId)]) -> Self {
+        let mut row = Self::of(&device.content, scope, sites);
+        row.id = device.asset_id.to_db();
+        row.device_id = device.device_id.to_db();
+        row
+    }
+
+    fn of(content: &'a super::Content, scope: &PageScope, sites: &[(SiteKey, SiteId)]) -> Self {
+        AssetRow {
+            id: String::new(),
+            device_id: String::new(),
+            external_id: "",
+            site_id: site_id(content.site.as_deref(), scope, sites),
+            name: &content.name,
+            name_key: name_key(&content.name),
+            asset_type: content.asset_type.name(),
+            os: &content.os,
+            status: None,
+            needs_reboot: content.needs_reboot,
+            serial_key: content.serial_key.as_deref(),
+            search_text: &content.search_text,
+        }
+    }
+}
+
+fn site_id(name: Option<&str>, scope: &PageScope, sites: &[(SiteKey, SiteId)]) -> Option<String> {
+    let key = SiteKey { client: scope.client_id, name_key: name_key(name?) };
+    sites.iter().find(|(site, _)| *site == key).map(|(_, id)| id.to_db())
+}
+
+#[derive(Serialize)]
+pub(super) struct DeviceRow<'a> {
+    id: String,
+    asset_id: String,
+    external_id: &'a str,
+    content_hash: &'a str,
+    facts: &'a str,
+    content_changed: bool,
+    detail_due_at: i64,
+}
+
+impl<'a> DeviceRow<'a> {
+    pub(super) fn created(device: &'a NewDevice) -> Self {
+        DeviceRow {
+            id: device.device_id.to_db(),
+            asset_id: device.asset_id.to_db(),
+            external_id: &device.external_id,
+            content_hash: &device.content.hash,
+            facts: &device.content.facts,
+            content_changed: true,
+            detail_due_at: 0,
+        }
+    }
+
+    pub(super) fn changed(device: &'a ChangedDevice) -> Self {
+        DeviceRow {
+            id: device.device_id.to_db(),
+            asset_id: device.asset_id.to_db(),
+            external_id: "",
+            content_hash: &device.content.hash,
+            facts: &device.content.facts,
+            content_changed: device.content_changed,
+            detail_due_at: device.detail_due_at.as_ms(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct MappingRow<'a> {
+    external_id: &'a str,
+    entity_id: String,
+    device_id: String,
+}
+
+impl<'a> MappingRow<'a> {
+    pub(super) fn created(device: &'a NewDevice) -> Self {
+        MappingRow {
+            external_id: &device.external_id,
+            entity_id: device.asset_id.to_db(),
+            device_id: device.device_id.to_db(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct PresenceRow<'a> {
+    device_id: String,
+    last_seen: i64,
+    vendor_status: Option<&'static str>,
+    booted_at: Option<i64>,
+    user_name: Option<&'a str>,
+    user_is_current: bool,
+    overdue_at: Option<i64>,
+}
+
+impl<'a> From<&'a PresenceWrite> for PresenceRow<'a> {
+    fn from(write: &'a PresenceWrite) -> Self {
+        PresenceRow {
+            device_id: write.device_id.to_db(),
+            last_seen: write.presence.last_seen.map_or(0, domain::Time::as_ms),
+            vendor_status: write.presence.vendor_status.map(domain::status::Status::name),
+            booted_at: write.presence.booted_at.map(domain::Time::as_ms),
+            user_name: write.presence.user.as_deref(),
+            user_is_current: write.presence.user_is_current,
+            overdue_at: write.overdue_at.map(domain::Time::as_ms),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct StatusRow {
+    pub(super) id: String,
+    pub(super) status: &'static str,
+}
+
+#[derive(Serialize)]
+pub(super) struct PayloadRow {
+    pub(super) device_id: String,
+    pub(super) at: usize,
+    pub(super) len: usize,
+}
+
+#[derive(Serialize)]
+pub(super) struct CountRow<'a> {
+    pub(super) client_id: String,
+    pub(super) provider: &'a str,
+    pub(super) n: i64,
+}
+
+#[derive(Serialize)]
+pub(super) struct ProposalSeed {
+    id: String,
+    asset_id: String,
+}
+
+impl ProposalSeed {
+    pub(super) fn new(asset: AssetId, now: domain::Time) -> Self {
+        ProposalSeed { id: crate::new_id::<ProposalId>(now).to_db(), asset_id: asset.to_db() }
+    }
+}

@@ -1,0 +1,131 @@
+//! The statements of a device sync.
+//!
+//! Updates go through `INSERT … ON CONFLICT` or an id list rather than `UPDATE … FROM` a JSON table where SQLite would
+//! otherwise scan the whole table for every page.
+
+use crate::sql::statements;
+
+statements! {
+    KNOWN = [
+        "SELECT d.id, d.external_id, d.asset_id, d.organization_id, d.content_hash, d.absent_passes, d.missing_since, \
+         d.detail, d.detail_at, a.client_id, a.status, p.last_seen, p.vendor_status, p.booted_at, p.user_name, \
+         p.user_is_current, p.offline_minutes, p.overdue_minutes FROM ", {list "$1"}, " AS r \
+         JOIN rmm_devices d ON d.tenant_id = $2 AND d.integration_id = $3 AND d.external_id = r.value \
+         JOIN device_presence p ON p.tenant_id = d.tenant_id AND p.device_id = d.id \
+         JOIN assets a ON a.tenant_id = d.tenant_id AND a.id = d.asset_id"
+    ];
+    INSERT_ASSETS = [
+        "INSERT INTO assets (tenant_id, id, client_id, site_id, name, name_key, asset_type, os, status, needs_reboot, \
+         serial_key, search_text, rmm_provider, rmm_integration_id, rmm_device_id, rmm_organization_id, \
+         primary_device_id, locked, created_at, updated_at) \
+         SELECT $2, r.id, $3, r.site_id, r.name, r.name_key, r.asset_type, r.os, r.status, r.needs_reboot, \
+         r.serial_key, r.search_text, $4, $5, r.external_id, $6, r.device_id, '[]', CAST($7 AS BIGINT), CAST($7 AS BIGINT) FROM ",
+        {rows "$1" id text, device_id text, external_id text, site_id text, name text, name_key text,
+            asset_type text, os text, status text, needs_reboot boolean, serial_key text, search_text text},
+        " AS r"
+    ];
+    INSERT_DEVICES = [
+        "INSERT INTO rmm_devices (tenant_id, id, integration_id, external_id, organization_id, asset_id, content_hash, \
+         facts, facts_at, detail_due_at, absent_passes, created_at, updated_at) \
+         SELECT CAST($2 AS BIGINT), r.id, $3, r.external_id, $4, r.asset_id, r.content_hash, r.facts, CAST($5 AS BIGINT), r.detail_due_at, 0, CAST($5 AS BIGINT), CAST($5 AS BIGINT) \
+         FROM ",
+        {rows "$1" id text, asset_id text, external_id text, content_hash text, facts text, detail_due_at bigint},
+        " AS r"
+    ];
+    INSERT_MAPPINGS = [
+        "INSERT INTO tenant_external_entity_mappings (tenant_id, integration_type, integration_id, entity_type, \
+         external_id, entity_id, device_id, created_at) \
+         SELECT CAST($2 AS BIGINT), $3, $4, 'asset', r.external_id, r.entity_id, r.device_id, CAST($5 AS BIGINT) FROM ",
+        {rows "$1" external_id text, entity_id text, device_id text}, " AS r"
+    ];
+    UPDATE_ASSETS = [
+        "UPDATE assets SET client_id = $3, site_id = r.site_id, \
+         name = CASE WHEN assets.locked LIKE '%\"name\"%' THEN assets.name ELSE r.name END, \
+         name_key = CASE WHEN assets.locked LIKE '%\"name\"%' THEN assets.name_key ELSE r.name_key END, \
+         asset_type = CASE WHEN assets.locked LIKE '%\"asset_type\"%' THEN assets.asset_type ELSE r.asset_type END, \
+         os = r.os, needs_reboot = r.needs_reboot, serial_key = r.serial_key, \
+         search_text = CASE WHEN assets.locked LIKE '%\"name\"%' THEN assets.name_key || ' ' || r.search_text \
+         ELSE r.search_text END, rmm_organization_id = $4, updated_at = $5 FROM ",
+        {rows "$1" id text, device_id text, site_id text, name text, name_key text, asset_type text, os text,
+            needs_reboot boolean, serial_key text, search_text text},
+        " AS r WHERE assets.tenant_id = $2 AND assets.id = r.id AND assets.primary_device_id = r.device_id"
+    ];
+    UPDATE_DEVICES = [
+        "UPDATE rmm_devices SET organization_id = $3, content_hash = r.content_hash, facts = r.facts, \
+         facts_at = CASE WHEN r.content_changed THEN $4 ELSE rmm_devices.facts_at END, \
+         detail_due_at = r.detail_due_at, absent_passes = 0, absent_since = NULL, missing_since = NULL, \
+         missing_note = NULL, updated_at = $4 FROM ",
+        {rows "$1" id text, content_hash text, facts text, content_changed boolean, detail_due_at bigint},
+        " AS r WHERE rmm_devices.tenant_id = $2 AND rmm_devices.id = r.id"
+    ];
+    UPSERT_PRESENCE = [
+        "INSERT INTO device_presence (tenant_id, device_id, last_seen, vendor_status, booted_at, user_name, \
+         user_is_current, overdue_at) \
+         SELECT CAST($2 AS BIGINT), r.device_id, r.last_seen, r.vendor_status, r.booted_at, r.user_name, r.user_is_current, \
+         r.overdue_at FROM ",
+        {rows "$1" device_id text, last_seen bigint, vendor_status text, booted_at bigint, user_name text,
+            user_is_current boolean, overdue_at bigint},
+        " AS r WHERE true ON CONFLICT (tenant_id, device_id) DO UPDATE SET last_seen = excluded.last_seen, \
+         vendor_status = excluded.vendor_status, booted_at = excluded.booted_at, user_name = excluded.user_name, \
+         user_is_current = excluded.user_is_current, overdue_at = excluded.overdue_at"
+    ];
+    UPDATE_STATUS = [
+        "UPDATE assets SET status = r.status FROM ", {rows "$1" id text, status text},
+        " AS r WHERE assets.tenant_id = $2 AND assets.id = r.id"
+    ];
+    UPSERT_PAYLOADS = [
+        "INSERT INTO device_payloads (tenant_id, device_id, payload, stored_at) \
+         SELECT CAST($2 AS BIGINT), r.device_id, substr(", {engine "$3" "CAST($3 AS BYTEA)"}, ", CAST(r.at AS INT), CAST(r.len AS INT)), CAST($4 AS BIGINT) FROM ",
+        {rows "$1" device_id text, at bigint, len bigint},
+        " AS r WHERE true ON CONFLICT (tenant_id, device_id) DO UPDATE SET payload = excluded.payload, \
+         stored_at = excluded.stored_at"
+    ];
+    PAYLOAD = ["SELECT payload FROM device_payloads WHERE tenant_id = $1 AND device_id = $2"];
+    COUNT_ASSETS = [
+        "INSERT INTO asset_counts (tenant_id, client_id, rmm_provider, n) \
+         SELECT $2, r.client_id, r.provider, SUM(r.n) FROM ", {rows "$1" client_id text, provider text, n bigint},
+        " AS r WHERE true GROUP BY r.client_id, r.provider \
+         ON CONFLICT (tenant_id, client_id, rmm_provider) DO UPDATE SET n = asset_counts.n + excluded.n"
+    ];
+    INDEX_TEXT = [{engine
+        "INSERT INTO asset_search (rowid, text) SELECT a.row_id, a.search_text FROM (SELECT value FROM json_each($1)) \
+         AS r JOIN assets a ON a.tenant_id = $2 AND a.id = r.value"
+        "SELECT $1 || CAST(CAST($2 AS BIGINT) AS TEXT)"}
+    ];
+    UNINDEX_TEXT = [{engine
+        "DELETE FROM asset_search WHERE rowid IN (SELECT a.row_id FROM (SELECT value FROM json_each($1)) AS r \
+         JOIN assets a ON a.tenant_id = $2 AND a.id = r.value)"
+        "SELECT $1 || CAST(CAST($2 AS BIGINT) AS TEXT)"}
+    ];
+    // Same serial number in the same integration; when more than four machines carry it, the number says nothing.
+    PROPOSE_BY_SERIAL = [
+        "INSERT INTO asset_proposals (tenant_id, id, asset_id, other_asset_id, reason, score, state, created_at) \
+         SELECT CAST($2 AS BIGINT), r.id, a.id, o.id, \
+         CASE WHEN o.name_key = a.name_key THEN 'same serial number and name' ELSE 'same serial number' END, \
+         CASE WHEN o.name_key = a.name_key THEN 95 ELSE 80 END, 'open', CAST($4 AS BIGINT) FROM ",
+        {rows "$1" id text, asset_id text},
+        " AS r JOIN assets a ON a.tenant_id = $2 AND a.id = r.asset_id \
+         JOIN assets o ON o.tenant_id = a.tenant_id AND o.serial_key = a.serial_key AND o.rmm_integration_id = $3 \
+         AND o.id <> a.id WHERE a.serial_key IS NOT NULL AND (SELECT COUNT(*) FROM assets n \
+           WHERE n.tenant_id = a.tenant_id AND n.serial_key = a.serial_key) <= 4 \
+         AND NOT EXISTS (SELECT 1 FROM asset_proposals k WHERE k.tenant_id = a.tenant_id \
+           AND k.asset_id = o.id AND k.other_asset_id = a.id) \
+         AND (o.created_at < a.created_at OR o.id < a.id) \
+         ON CONFLICT (tenant_id, asset_id, other_asset_id) DO NOTHING RETURNING id, asset_id"
+    ];
+    // Same name at the same client, where a serial number is lacking and the older one is silent.
+    PROPOSE_BY_NAME = [
+        "INSERT INTO asset_proposals (tenant_id, id, asset_id, other_asset_id, reason, score, state, created_at) \
+         SELECT CAST($2 AS BIGINT), r.id, a.id, o.id, 'same name, and the older one is silent', 60, 'open', \
+         CAST($4 AS BIGINT) FROM ",
+        {rows "$1" id text, asset_id text},
+        " AS r JOIN assets a ON a.tenant_id = $2 AND a.id = r.asset_id \
+         JOIN assets o ON o.tenant_id = a.tenant_id AND o.name_key = a.name_key AND o.client_id = a.client_id \
+         AND o.rmm_integration_id = $3 AND o.id <> a.id AND o.status <> 'online' AND o.created_at < a.created_at \
+         WHERE a.serial_key IS NULL OR o.serial_key IS NULL \
+         ON CONFLICT (tenant_id, asset_id, other_asset_id) DO NOTHING RETURNING id, asset_id"
+    ];
+    COUNT_PRESENT = [
+        "SELECT COUNT(*) FROM rmm_devices WHERE tenant_id = $1 AND integration_id = $2 AND missing_since IS NULL"
+    ];
+}

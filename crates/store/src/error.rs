@@ -1,0 +1,73 @@
+//! What can go wrong in the store. The driver's types do not leave this crate.
+
+/// The result of a store call.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// A failed store call; the variant says what the caller should do next.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No such row for this tenant.
+    #[error("not found")]
+    NotFound,
+    /// The change collides with another row.
+    #[error("conflict: {what}")]
+    Conflict {
+        /// Which rule, as a stable word.
+        what: &'static str,
+    },
+    /// The row changed since it was read: read it again.
+    #[error("changed by someone else")]
+    Stale,
+    /// The database cannot be used now.
+    #[error("the database is not available")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A stored value cannot be read: the data or the key file belongs elsewhere.
+    #[error("stored {what} cannot be read")]
+    Corrupt {
+        /// What.
+        what: &'static str,
+    },
+    /// The database is of the other kind of installation: demo data and real data never mix.
+    #[error("this database belongs to `fleetgate {found}` and cannot be used by `fleetgate {wanted}`")]
+    OtherInstallation {
+        /// Its kind.
+        found: &'static str,
+        /// The kind asked for.
+        wanted: &'static str,
+    },
+    /// The linked SQLite may lose writes.
+    #[error("SQLite {found} may lose writes; 3.51.3 or newer is needed")]
+    OldSqlite {
+        /// Its version.
+        found: String,
+    },
+    /// The address of the database cannot be read. It may hold a password, so it is not repeated here.
+    #[error("the database address cannot be read; it looks like postgres://user:password@host:5432/fleetgate")]
+    BadAddress,
+    /// A migration failed; it was rolled back.
+    #[error("a migration failed; nothing of it was kept")]
+    Migration(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl StoreError {
+    pub(crate) fn migration(error: sqlx::migrate::MigrateError) -> StoreError {
+        StoreError::Migration(Box::new(error))
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        if matches!(error, sqlx::Error::RowNotFound) {
+            return StoreError::NotFound;
+        }
+        if let sqlx::Error::Database(inner) = &error {
+            if inner.is_unique_violation() {
+                return StoreError::Conflict { what: "unique" };
+            }
+            if inner.is_foreign_key_violation() {
+                return StoreError::NotFound;
+            }
+        }
+        StoreError::Unavailable(Box::new(error))
+    }
+}

@@ -1,0 +1,118 @@
+//! The look-ups that come before the tenant is known, and those of the whole installation.
+//!
+//! An e-mail address, a session or a token leads to a tenant and an id in a small table without tenant data; the rest
+//! is then read through the tenant's handle. Job claims and due schedules, which serve all tenants, are in
+//! [`crate::job`] and [`crate::schedule`].
+
+use domain::{
+    Time,
+    id::{SessionId, TenantId, TokenId, TypedId, UserId},
+};
+
+use crate::{
+    Store, Tenant,
+    db::args,
+    error::{Result, StoreError},
+    people::{IDLE_TIMEOUT, TOUCH_AFTER, TokenInfo, User, digest, email_key},
+    sql::statements,
+};
+
+/// A session that works, and whose it is.
+#[derive(Clone, Debug)]
+pub struct SessionUser {
+    /// The session.
+    pub session: SessionId,
+    /// Who is signed in. May be disabled.
+    pub user: User,
+    /// When the session ends at the latest.
+    pub expires_at: Time,
+}
+
+/// A token, working or not, and for whom it acts.
+#[derive(Clone, Debug)]
+pub struct TokenUser {
+    /// The token. May be expired or revoked.
+    pub token: TokenInfo,
+    /// For whom it acts. May be disabled.
+    pub user: User,
+}
+
+impl Store {
+    /// The user with this e-mail address, in whatever tenant, and the hash of the password. May be disabled.
+    pub async fn find_login(&self, email: &str, now: Time) -> Result<Option<(User, String)>> {
+        let found: Option<(i64, String)> = self.db.maybe(&FIND_LOGIN, args![email_key(email)]).await?;
+        let Some((tenant, user)) = found else { return Ok(None) };
+        let users = self.found(tenant, now).users();
+        let user = users.get(read_id::<UserId>(&user)?).await?;
+        let password_hash = users.password_hash(user.id).await?;
+        Ok(Some((user, password_hash)))
+    }
+
+    /// The session of this secret, unless it has ended. Notes its use once a minute.
+    pub async fn find_session(&self, secret: &str, now: Time) -> Result<Option<SessionUser>> {
+        let hash = digest(secret);
+        let row: Option<SessionRow> =
+            self.db.maybe(&FIND_SESSION, args![hash.as_str(), now, now - IDLE_TIMEOUT]).await?;
+        let Some(row) = row else { return Ok(None) };
+        if now >= Time(row.last_used_at) + TOUCH_AFTER {
+            self.db.write(&TOUCH_SESSION, args![hash, now]).await?;
+        }
+        let user = self.found(row.tenant_id, now).users().get(read_id(&row.user_id)?).await?;
+        Ok(Some(SessionUser { session: read_id(&row.id)?, user, expires_at: Time(row.expires_at) }))
+    }
+
+    /// Ends the session of this secret, if there is one.
+    pub async fn delete_session(&self, secret: &str) -> Result<()> {
+        self.db.write(&DELETE_SESSION, args![digest(secret)]).await?;
+        Ok(())
+    }
+
+    /// The token of this text, working or not.
+    pub async fn find_token(&self, text: &str, now: Time) -> Result<Option<TokenUser>> {
+        let found: Option<(i64, String)> = self.db.maybe(&FIND_TOKEN, args![digest(text)]).await?;
+        let Some((tenant, token)) = found else { return Ok(None) };
+        let tenant = self.found(tenant, now);
+        let token = tenant.tokens().get(read_id::<TokenId>(&token)?).await?;
+        let user = tenant.users().get(token.user).await?;
+        Ok(Some(TokenUser { token, user }))
+    }
+
+    /// Notes the use of a token, once a minute.
+    pub async fn touch_token(&self, token: &TokenInfo, now: Time) -> Result<()> {
+        if token.last_used_at.is_none_or(|last| now >= last + TOUCH_AFTER) {
+            self.db.write(&TOUCH_TOKEN, args![token.tenant, token.id.to_db(), now]).await?;
+        }
+        Ok(())
+    }
+
+    /// The handle of a tenant that a look-up of this module led to.
+    fn found(&self, tenant: i64, now: Time) -> Tenant<'_> {
+        Tenant { store: self, id: TenantId(tenant), now, actor: String::new() }
+    }
+}
+
+fn read_id<T: TypedId>(text: &str) -> Result<T> {
+    T::from_db(text).map_err(|_| StoreError::Corrupt { what: "id" })
+}
+
+#[derive(sqlx::FromRow)]
+struct SessionRow {
+    id: String,
+    tenant_id: i64,
+    user_id: String,
+    last_used_at: i64,
+    expires_at: i64,
+}
+
+statements! {
+    PING = ["SELECT CAST(1 AS BIGINT)"];
+    FIND_LOGIN = ["SELECT tenant_id, user_id FROM user_logins WHERE email_key = $1"];
+    FIND_SESSION = [
+        "SELECT id, tenant_id, user_id, last_used_at, expires_at FROM sessions
+         WHERE token_hash = $1 AND expires_at > $2 AND last_used_at > $3"
+    ];
+    TOUCH_SESSION = ["UPDATE sessions SET last_used_at = $2 WHERE token_hash = $1 AND last_used_at < $2"];
+    DELETE_SESSION = ["DELETE FROM sessions WHERE token_hash = $1"];
+    FIND_TOKEN = ["SELECT tenant_id, token_id FROM api_token_hashes WHERE token_hash = $1"];
+    TOUCH_TOKEN = ["UPDATE api_token_hashes SET last_used_at = $3 WHERE tenant_id = $1 AND token_id = $2"];
+}

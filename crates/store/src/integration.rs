@@ -1,0 +1,302 @@
+//! Integrations: rows of `rmm_integrations`. Their secrets are in [`crate::secret`], written in the same transaction.
+
+use domain::{
+    Time,
+    event::kind,
+    id::{IntegrationId, TenantId, TypedId},
+    integration::{ConnectionState, Integration, IntegrationSettings},
+};
+use secrecy::SecretString;
+use sqlx::FromRow;
+
+use crate::{
+    Store, Tenant,
+    db::{Tx, args},
+    error::{Result, StoreError},
+    event::{self, EventSource, NewEvent},
+    secret::{LastFour, NewSecret, SecretOwner},
+    sql::statements,
+};
+
+/// Name of the table, as secrets are bound to it.
+pub const TABLE: &str = "rmm_integrations";
+
+statements! {
+    INSERT = [
+        "INSERT INTO rmm_integrations (tenant_id, id, provider, name, instance_url, auth_mode, is_active, state, \
+         settings, version, created_at, updated_at, connected_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, TRUE, $7, $8, 1, $9, $9, $9)"
+    ];
+    GET = [
+        "SELECT id, provider, name, instance_url, auth_mode, is_active, state, problem, settings, last_check, \
+         last_check_at, account, token_expires_at, last_organization_sync_at, last_device_sync_at, last_presence_at, \
+         last_detail_at, version, created_at, updated_at, connected_at, disconnected_at \
+         FROM rmm_integrations WHERE tenant_id = $1 AND id = $2"
+    ];
+    LIST = [
+        "SELECT id, provider, name, instance_url, auth_mode, is_active, state, problem, settings, last_check, \
+         last_check_at, account, token_expires_at, last_organization_sync_at, last_device_sync_at, last_presence_at, \
+         last_detail_at, version, created_at, updated_at, connected_at, disconnected_at \
+         FROM rmm_integrations WHERE tenant_id = $1 ORDER BY created_at, id"
+    ];
+    UPDATE = [
+        "UPDATE rmm_integrations SET name = $4, instance_url = $5, auth_mode = $6, settings = $7, is_active = $8, \
+         state = $9, updated_at = $10, connected_at = $11, disconnected_at = $12, problem = $13, \
+         version = version + 1 WHERE tenant_id = $1 AND id = $2 AND version = $3"
+    ];
+    SET_STATE = [
+        "UPDATE rmm_integrations SET state = $3, problem = $4, account = COALESCE($5, account) \
+         WHERE tenant_id = $1 AND id = $2 AND is_active AND (state <> $3 OR COALESCE(problem, '') <> COALESCE($4, '') \
+         OR COALESCE($5, account, '') <> COALESCE(account, ''))"
+    ];
+    SET_TOKEN_EXPIRY = ["UPDATE rmm_integrations SET token_expires_at = $3 WHERE tenant_id = $1 AND id = $2"];
+    SET_CHECK = [
+        "UPDATE rmm_integrations SET last_check = $3, last_check_at = $4 WHERE tenant_id = $1 AND id = $2"
+    ];
+    TOUCH_ORGANIZATIONS = [
+        "UPDATE rmm_integrations SET last_organization_sync_at = $3 WHERE tenant_id = $1 AND id = $2"
+    ];
+    TOUCH_DEVICES = [
+        "UPDATE rmm_integrations SET last_device_sync_at = $3, last_presence_at = $3 WHERE tenant_id = $1 AND id = $2"
+    ];
+    TOUCH_PRESENCE = ["UPDATE rmm_integrations SET last_presence_at = $3 WHERE tenant_id = $1 AND id = $2"];
+    TOUCH_DETAILS = ["UPDATE rmm_integrations SET last_detail_at = $3 WHERE tenant_id = $1 AND id = $2"];
+    ALL_ACTIVE = ["SELECT tenant_id, id FROM rmm_integrations WHERE is_active ORDER BY tenant_id, id"];
+}
+
+#[derive(FromRow)]
+struct IntegrationRow {
+    id: String,
+    provider: String,
+    name: String,
+    instance_url: String,
+    auth_mode: String,
+    is_active: bool,
+    state: String,
+    problem: Option<String>,
+    settings: String,
+    last_check: Option<String>,
+    last_check_at: Option<i64>,
+    account: Option<String>,
+    token_expires_at: Option<i64>,
+    last_organization_sync_at: Option<i64>,
+    last_device_sync_at: Option<i64>,
+    last_presence_at: Option<i64>,
+    last_detail_at: Option<i64>,
+    version: i64,
+    created_at: i64,
+    updated_at: i64,
+    connected_at: Option<i64>,
+    disconnected_at: Option<i64>,
+}
+
+impl IntegrationRow {
+    fn into_integration(self) -> Result<Integration> {
+        let corrupt = || StoreError::Corrupt { what: "integration" };
+        Ok(Integration {
+            id: IntegrationId::from_db(&self.id).map_err(|_| corrupt())?,
+            provider: self.provider,
+            name: self.name,
+            instance_url: self.instance_url,
+            auth_mode: self.auth_mode,
+            is_active: self.is_active,
+            state: ConnectionState::from_name(&self.state).ok_or_else(corrupt)?,
+            problem: self.problem,
+            settings: serde_json::from_str::<IntegrationSettings>(&self.settings).map_err(|_| corrupt())?,
+            last_check: self.last_check,
+            last_check_at: self.last_check_at.map(Time),
+            account: self.account,
+            token_expires_at: self.token_expires_at.map(Time),
+            last_organization_sync_at: self.last_organization_sync_at.map(Time),
+            last_device_sync_at: self.last_device_sync_at.map(Time),
+            last_presence_at: self.last_presence_at.map(Time),
+            last_detail_at: self.last_detail_at.map(Time),
+            version: self.version,
+            created_at: Time(self.created_at),
+            updated_at: Time(self.updated_at),
+            connected_at: self.connected_at.map(Time),
+            disconnected_at: self.disconnected_at.map(Time),
+        })
+    }
+}
+
+/// What happens to the secrets of an integration with a save.
+#[derive(Default)]
+pub struct SecretChanges {
+    /// Drop all that are set before writing the new ones: another host, another auth mode, disconnect.
+    pub clear: bool,
+    /// Drop these.
+    pub remove: Vec<String>,
+    /// Write these: name, value, whether the last four characters may be shown, when it ends.
+    pub set: Vec<(String, SecretString, LastFour, Option<Time>)>,
+}
+
+/// Which "last … sync" time moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touched {
+    /// Organizations.
+    Organizations,
+    /// Devices: also a presence look.
+    Devices,
+    /// Presence.
+    Presence,
+    /// Details.
+    Details,
+}
+
+/// Integrations of one tenant.
+pub struct Integrations<'a>(pub(crate) &'a Tenant<'a>);
+
+impl Integrations<'_> {
+    /// One integration.
+    pub async fn get(&self, id: IntegrationId) -> Result<Integration> {
+        self.0.db().one::<IntegrationRow>(&GET, args![self.0.id, id.to_db()]).await?.into_integration()
+    }
+
+    /// All, oldest first.
+    pub async fn list(&self) -> Result<Vec<Integration>> {
+        let rows: Vec<IntegrationRow> = self.0.db().all(&LIST, args![self.0.id]).await?;
+        rows.into_iter().map(IntegrationRow::into_integration).collect()
+    }
+
+    /// Creates one with its secrets. Times and version of the record are set here.
+    pub async fn create(&self, new: &Integration, secrets: &SecretChanges) -> Result<()> {
+        let now = self.0.now;
+        let settings = event::to_json(&new.settings)?;
+        let mut tx = self.0.db().begin().await?;
+        let columns = args![
+            self.0.id,
+            new.id.to_db(),
+            new.provider.as_str(),
+            new.name.as_str(),
+            new.instance_url.as_str(),
+            new.auth_mode.as_str(),
+            new.state.name(),
+            settings,
+            now
+        ];
+        tx.run(&INSERT, columns).await?;
+        self.finish(tx, new.id, secrets).await
+    }
+
+    /// Saves name, address, auth mode, settings, activity and state, with its secrets, if nobody changed it since
+    /// `version`; [`StoreError::Stale`] otherwise.
+    pub async fn update(&self, changed: &Integration, version: i64, secrets: &SecretChanges) -> Result<()> {
+        let mut tx = self.0.db().begin().await?;
+        let columns = args![
+            self.0.id,
+            changed.id.to_db(),
+            version,
+            changed.name.as_str(),
+            changed.instance_url.as_str(),
+            changed.auth_mode.as_str(),
+            event::to_json(&changed.settings)?,
+            changed.is_active,
+            changed.state.name(),
+            self.0.now,
+            changed.connected_at,
+            changed.disconnected_at,
+            changed.problem.clone()
+        ];
+        if tx.run(&UPDATE, columns).await? == 0 {
+            tx.one::<IntegrationRow>(&GET, args![self.0.id, changed.id.to_db()]).await?;
+            return Err(StoreError::Stale);
+        }
+        if !changed.is_active {
+            self.0.schedules().remove_all(&mut tx, &changed.id.to_db()).await?;
+        }
+        self.finish(tx, changed.id, secrets).await
+    }
+
+    async fn finish(&self, mut tx: Tx, id: IntegrationId, secrets: &SecretChanges) -> Result<()> {
+        self.change_secrets(&mut tx, id, secrets).await?;
+        let source = EventSource { integration: Some(id), run: None };
+        let changed = NewEvent::new(kind::INTEGRATION_CHANGED, id);
+        event::insert(&mut tx, self.0.id, self.0.now, source, &[changed]).await?;
+        tx.commit().await
+    }
+
+    async fn change_secrets(&self, tx: &mut Tx, id: IntegrationId, changes: &SecretChanges) -> Result<()> {
+        let row_id = id.to_db();
+        let owner = SecretOwner { table: TABLE, row_id: &row_id };
+        let secrets = self.0.secrets();
+        if changes.clear {
+            secrets.delete_all(tx, owner).await?;
+            tx.run(&SET_TOKEN_EXPIRY, args![self.0.id, row_id.as_str(), None::<i64>]).await?;
+        }
+        for name in &changes.remove {
+            secrets.delete(tx, owner, name).await?;
+        }
+        for (name, value, last_four, expires_at) in &changes.set {
+            let secret = NewSecret { owner, name, value, last_four: *last_four, expires_at: *expires_at };
+            secrets.put(tx, &secret).await?;
+        }
+        Ok(())
+    }
+
+    /// Keeps a fresh vendor token, if the integration is still active.
+    pub async fn put_token(
+        &self,
+        id: IntegrationId,
+        name: &str,
+        token: &SecretString,
+        expires_at: Option<Time>,
+    ) -> Result<()> {
+        let mut tx = self.0.db().begin().await?;
+        let row: IntegrationRow = tx.one(&GET, args![self.0.id, id.to_db()]).await?;
+        if !row.is_active {
+            return Err(StoreError::Stale);
+        }
+        let set = vec![(name.to_owned(), token.clone(), LastFour::Hide, expires_at)];
+        self.change_secrets(&mut tx, id, &SecretChanges { set, ..SecretChanges::default() }).await?;
+        tx.run(&SET_TOKEN_EXPIRY, args![self.0.id, id.to_db(), expires_at]).await?;
+        tx.commit().await
+    }
+
+    /// Notes where the connection stands; writes and tells only if it changed. Never touches a disconnected one.
+    pub async fn set_state(
+        &self,
+        id: IntegrationId,
+        state: ConnectionState,
+        problem: Option<String>,
+        account: Option<String>,
+    ) -> Result<()> {
+        let mut tx = self.0.db().begin().await?;
+        let columns = args![self.0.id, id.to_db(), state.name(), problem, account];
+        if tx.run(&SET_STATE, columns).await? > 0 {
+            let source = EventSource { integration: Some(id), run: None };
+            let changed = NewEvent::new(kind::INTEGRATION_CHANGED, id);
+            event::insert(&mut tx, self.0.id, self.0.now, source, &[changed]).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Keeps the report of a test.
+    pub async fn set_check(&self, id: IntegrationId, report: &str) -> Result<()> {
+        self.0.db().write(&SET_CHECK, args![self.0.id, id.to_db(), report, self.0.now]).await.map(drop)
+    }
+
+    /// Moves a "last … sync" time.
+    pub async fn touch(&self, id: IntegrationId, touched: Touched, at: Time) -> Result<()> {
+        let sql = match touched {
+            Touched::Organizations => &TOUCH_ORGANIZATIONS,
+            Touched::Devices => &TOUCH_DEVICES,
+            Touched::Presence => &TOUCH_PRESENCE,
+            Touched::Details => &TOUCH_DETAILS,
+        };
+        self.0.db().write(sql, args![self.0.id, id.to_db(), at]).await.map(drop)
+    }
+}
+
+impl Store {
+    /// The active integrations of all tenants: for the scheduler at start.
+    pub async fn active_integrations(&self) -> Result<Vec<(TenantId, IntegrationId)>> {
+        let rows: Vec<(i64, String)> = self.db.all(&ALL_ACTIVE, vec![]).await?;
+        rows.into_iter()
+            .map(|(tenant, id)| {
+                let id = IntegrationId::from_db(&id).map_err(|_| StoreError::Corrupt { what: "integration" })?;
+                Ok((TenantId(tenant), id))
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,144 @@
+//! All SQL of Fleetgate: SQLite and PostgreSQL behind one enum, one SQL text for both.
+//!
+//! Tenant data is reached only through the handle that [`Store::tenant`] gives: another tenant's id is simply not
+//! found. The look-ups that come before the tenant is known are in [`gateway`] and nowhere else.
+
+mod clock;
+mod cursor;
+mod db;
+mod error;
+mod spawn;
+mod sql;
+
+pub mod absence;
+pub mod asset;
+pub mod client;
+pub mod detail;
+pub mod device;
+pub mod event;
+pub mod gateway;
+pub mod integration;
+pub mod job;
+pub mod organization;
+pub mod people;
+pub mod schedule;
+pub mod secret;
+pub mod statements;
+pub mod sync_run;
+pub mod testing;
+
+use std::sync::Arc;
+
+use domain::{Ctx, Time, id::{TenantId, TypedId}};
+
+pub use db::{Engine, Location, Tx};
+pub use error::{Result, StoreError};
+pub use secret::RootKey;
+
+use crate::{db::Db, secret::Keyring};
+
+/// The database and the keys to its secrets. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) db: Db,
+    pub(crate) keys: Arc<Keyring>,
+    pub(crate) wake: Arc<job::Wake>,
+}
+
+impl Store {
+    /// Opens the database, applies what migrations are missing and unwraps the data keys.
+    pub async fn open(location: &Location, root_key: &RootKey) -> Result<Store> {
+        let db = Db::open(location).await?;
+        db.migrate().await?;
+        let keys = Arc::new(Keyring::load(&db, root_key).await?);
+        Ok(Store { db, keys, wake: Arc::default() })
+    }
+
+    /// Applies what migrations are missing and answers the engine.
+    pub async fn migrate(location: &Location) -> Result<Engine> {
+        let db = Db::open(location).await?;
+        db.migrate().await?;
+        let engine = db.engine();
+        db.close().await;
+        Ok(engine)
+    }
+
+    /// Which engine is in use.
+    pub fn engine(&self) -> Engine {
+        self.db.engine()
+    }
+
+    /// SQL statements run since the start: for metrics and benchmarks.
+    pub fn statements_run(&self) -> u64 {
+        self.db.statements_run()
+    }
+
+    /// Can the database be read and written right now? For readiness.
+    pub async fn ping(&self) -> Result<()> {
+        self.db.one::<(i64,)>(&gateway::PING, vec![]).await.map(drop)
+    }
+
+    /// The data of the tenant of `ctx`, and nobody else's.
+    pub fn tenant(&self, ctx: &Ctx) -> Tenant<'_> {
+        Tenant { store: self, id: ctx.tenant, now: ctx.now, actor: ctx.actor.name.clone() }
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        self.db.close().await;
+    }
+}
+
+/// One tenant's data. The groups of methods are handles of their own: `tenant.assets().get(id)`.
+#[derive(Clone)]
+pub struct Tenant<'s> {
+    pub(crate) store: &'s Store,
+    pub(crate) id: TenantId,
+    pub(crate) now: Time,
+    pub(crate) actor: String,
+}
+
+impl Tenant<'_> {
+    pub(crate) fn db(&self) -> &Db {
+        &self.store.db
+    }
+}
+
+macro_rules! groups {
+    ($($(#[$doc:meta])* $name:ident -> $group:path;)+) => {
+        impl Tenant<'_> {
+            $($(#[$doc])* pub fn $name(&self) -> $group {
+                $group(self)
+            })+
+        }
+    };
+}
+
+groups! {
+    /// Absences of devices, and the clock of their status.
+    absences -> absence::Absences<'_>;
+    /// Assets.
+    assets -> asset::Assets<'_>;
+    /// Clients and sites.
+    clients -> client::Clients<'_>;
+    /// Details of devices.
+    details -> detail::Details<'_>;
+    /// Devices.
+    devices -> device::Devices<'_>;
+    /// Events.
+    events -> event::Events<'_>;
+    /// Integrations.
+    integrations -> integration::Integrations<'_>;
+    /// Organizations and mappings.
+    organizations -> organization::Organizations<'_>;
+    /// Sync runs.
+    sync_runs -> sync_run::SyncRuns<'_>;
+}
+
+/// A new id of time `now`: UUIDv7, so that keys grow with time and inserts append.
+pub fn new_id<T: TypedId>(now: Time) -> T {
+    let mut random = [0_u8; 10];
+    getrandom::fill(&mut random).expect("the operating system gives random bytes");
+    let ms = u64::try_from(now.0).unwrap_or(0);
+    T::from_uuid(uuid::Builder::from_unix_timestamp_millis(ms, &random).into_uuid())
+}

@@ -1,0 +1,397 @@
+//! Organizations and their mappings: rows of `rmm_organization_mappings`.
+
+use domain::{
+    Time,
+    client::name_key,
+    event::kind,
+    id::{ClientId, IntegrationId, OrganizationId, TypedId},
+    organization::{MappingState, Organization, OrganizationSite},
+    page::{Page, PageRequest},
+};
+use serde::{Deserialize, Serialize};
+use sqlx::FromRow;
+
+use crate::{
+    Tenant,
+    client::{self, bounded_total},
+    cursor::{self, Cursor},
+    db::{Text, Tx, Value, args},
+    error::{Result, StoreError},
+    event::{self, EventSource, NewEvent, to_json},
+    new_id,
+    sql::statements,
+};
+
+statements! {
+    UPSERT = [
+        "INSERT INTO rmm_organization_mappings (tenant_id, id, integration_id, external_id, name, name_key, sites, \
+         device_count, state, auto_sync, created_at, updated_at) \
+         SELECT CAST($2 AS BIGINT), r.id, $3, r.external_id, r.name, r.name_key, r.sites, r.device_count, 'unmapped', FALSE, CAST($4 AS BIGINT), CAST($4 AS BIGINT) \
+         FROM ", {rows "$1" id text, external_id text, name text, name_key text, sites text, device_count bigint},
+        " AS r WHERE true ON CONFLICT (tenant_id, integration_id, external_id) DO UPDATE SET name = excluded.name, \
+         name_key = excluded.name_key, sites = excluded.sites, device_count = excluded.device_count, \
+         vanished_at = NULL, updated_at = excluded.updated_at \
+         WHERE rmm_organization_mappings.name <> excluded.name OR rmm_organization_mappings.sites <> excluded.sites \
+         OR COALESCE(rmm_organization_mappings.device_count, -1) <> COALESCE(excluded.device_count, -1) \
+         OR rmm_organization_mappings.vanished_at IS NOT NULL RETURNING id, created_at"
+    ];
+    VANISH = [
+        "UPDATE rmm_organization_mappings SET vanished_at = $4, updated_at = $4 WHERE tenant_id = $2 \
+         AND integration_id = $3 AND vanished_at IS NULL AND external_id NOT IN ", {list "$1"}, " RETURNING id, created_at"
+    ];
+    GET = [
+        "SELECT o.id, o.integration_id, o.external_id, o.name, o.name_key, o.sites, o.device_count, o.state, \
+         o.client_id, c.name AS client_name, o.auto_sync, o.previous, o.vanished_at, o.observed_at, o.created_at, \
+         o.updated_at FROM rmm_organization_mappings o \
+         LEFT JOIN clients c ON c.tenant_id = o.tenant_id AND c.id = o.client_id \
+         WHERE o.tenant_id = $1 AND o.id = $2"
+    ];
+    OF_INTEGRATION = [
+        "SELECT o.id, o.integration_id, o.external_id, o.name, o.name_key, o.sites, o.device_count, o.state, \
+         o.client_id, c.name AS client_name, o.auto_sync, o.previous, o.vanished_at, o.observed_at, o.created_at, \
+         o.updated_at FROM rmm_organization_mappings o \
+         LEFT JOIN clients c ON c.tenant_id = o.tenant_id AND c.id = o.client_id \
+         WHERE o.tenant_id = $1 AND o.integration_id = $2 ORDER BY o.external_id"
+    ];
+    MAP = [
+        "UPDATE rmm_organization_mappings SET state = $3, client_id = $4, auto_sync = $5, previous = $6, \
+         updated_at = $7 WHERE tenant_id = $1 AND id = $2"
+    ];
+    MOVE_ASSETS = [
+        "UPDATE assets SET client_id = $3, site_id = (SELECT t.id FROM client_sites f JOIN client_sites t \
+         ON t.tenant_id = f.tenant_id AND t.client_id = $3 AND t.name_key = f.name_key \
+         WHERE f.tenant_id = $1 AND f.id = assets.site_id), updated_at = $4 \
+         WHERE tenant_id = $1 AND client_id <> $3 AND primary_device_id IN \
+         (SELECT d.id FROM rmm_devices d WHERE d.tenant_id = $1 AND d.organization_id = $2) RETURNING id, created_at"
+    ];
+    CLIENTS_OF_ASSETS = [
+        "SELECT DISTINCT a.client_id, CAST(0 AS BIGINT) FROM assets a JOIN rmm_devices d ON d.tenant_id = a.tenant_id \
+         AND d.id = a.primary_device_id WHERE a.tenant_id = $1 AND d.organization_id = $2"
+    ];
+    SITE_NAMES_OF_ASSETS = [
+        "SELECT DISTINCT s.name, CAST(0 AS BIGINT) FROM assets a JOIN client_sites s ON s.tenant_id = a.tenant_id \
+         AND s.id = a.site_id JOIN rmm_devices d ON d.tenant_id = a.tenant_id AND d.id = a.primary_device_id \
+         WHERE a.tenant_id = $1 AND d.organization_id = $2"
+    ];
+    OBSERVED = [
+        "UPDATE rmm_organization_mappings SET observed_at = $3 WHERE tenant_id = $1 AND id = $2"
+    ];
+}
+
+const LIST_COLUMNS: &str = "SELECT o.id, o.integration_id, o.external_id, o.name, o.name_key, o.sites, o.device_count, \
+    o.state, o.client_id, c.name AS client_name, o.auto_sync, o.previous, o.vanished_at, o.observed_at, o.created_at, \
+    o.updated_at FROM rmm_organization_mappings o LEFT JOIN clients c ON c.tenant_id = o.tenant_id \
+    AND c.id = o.client_id WHERE o.tenant_id = $1";
+
+#[derive(FromRow)]
+struct OrganizationRow {
+    id: String,
+    integration_id: String,
+    external_id: String,
+    name: String,
+    name_key: String,
+    sites: String,
+    device_count: Option<i64>,
+    state: String,
+    client_id: Option<String>,
+    client_name: Option<String>,
+    auto_sync: bool,
+    previous: Option<String>,
+    vanished_at: Option<i64>,
+    observed_at: Option<i64>,
+    created_at: i64,
+    updated_at: i64,
+}
+
+impl OrganizationRow {
+    fn into_organization(self) -> Result<Organization> {
+        let corrupt = || StoreError::Corrupt { what: "organization" };
+        Ok(Organization {
+            id: OrganizationId::from_db(&self.id).map_err(|_| corrupt())?,
+            integration_id: IntegrationId::from_db(&self.integration_id).map_err(|_| corrupt())?,
+            external_id: self.external_id,
+            name: self.name,
+            sites: serde_json::from_str(&self.sites).map_err(|_| corrupt())?,
+            device_count: self.device_count.and_then(|n| u64::try_from(n).ok()),
+            state: MappingState::from_name(&self.state).ok_or_else(corrupt)?,
+            client_id: self.client_id.map(|id| ClientId::from_db(&id)).transpose().map_err(|_| corrupt())?,
+            client_name: self.client_name,
+            auto_sync: self.auto_sync,
+            can_undo: self.previous.is_some(),
+            vanished_at: self.vanished_at.map(Time),
+            observed_at: self.observed_at.map(Time),
+            created_at: Time(self.created_at),
+            updated_at: Time(self.updated_at),
+        })
+    }
+}
+
+/// An organization as the provider lists it.
+#[derive(Clone, Debug)]
+pub struct ListedOrganization {
+    /// The provider's id.
+    pub external_id: String,
+    /// Its name.
+    pub name: String,
+    /// Its sites.
+    pub sites: Vec<OrganizationSite>,
+    /// Devices, as the provider counts.
+    pub device_count: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct UpsertRow<'a> {
+    id: String,
+    external_id: &'a str,
+    name: &'a str,
+    name_key: String,
+    sites: String,
+    device_count: Option<u64>,
+}
+
+/// What an organization is mapped to. Kept as JSON for undo.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mapping {
+    /// The decision.
+    pub state: MappingState,
+    /// The client, exactly if mapped.
+    pub client_id: Option<ClientId>,
+    /// Are its devices synced?
+    pub auto_sync: bool,
+}
+
+/// The client an organization shall belong to: there already, or to be created in the same transaction.
+#[derive(Clone, Debug)]
+pub enum ClientChoice {
+    /// This one.
+    Existing(ClientId),
+    /// A new one of this name.
+    New(String),
+}
+
+/// Which organizations.
+#[derive(Clone, Debug, Default)]
+pub struct OrganizationFilter {
+    /// Of this integration.
+    pub integration_id: Option<IntegrationId>,
+    /// With this decision.
+    pub state: Option<MappingState>,
+    /// Of this client.
+    pub client_id: Option<ClientId>,
+    /// Name contains, whatever the case.
+    pub text: Option<String>,
+}
+
+/// What a sync of organizations changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OrganizationChanges {
+    /// New rows.
+    pub created: u64,
+    /// Changed rows.
+    pub updated: u64,
+    /// Not listed any more.
+    pub vanished: u64,
+}
+
+/// Organizations of one tenant.
+pub struct Organizations<'a>(pub(crate) &'a Tenant<'a>);
+
+impl Organizations<'_> {
+    /// One organization.
+    pub async fn get(&self, id: OrganizationId) -> Result<Organization> {
+        self.0.db().one::<OrganizationRow>(&GET, args![self.0.id, id.to_db()]).await?.into_organization()
+    }
+
+    /// All of an integration, by the provider's id.
+    pub async fn of_integration(&self, id: IntegrationId) -> Result<Vec<Organization>> {
+        let rows: Vec<OrganizationRow> =
+            self.0.db().all(&OF_INTEGRATION, args![self.0.id, id.to_db()]).await?;
+        rows.into_iter().map(OrganizationRow::into_organization).collect()
+    }
+
+    /// A page by name.
+    pub async fn list(&self, filter: &OrganizationFilter, page: &PageRequest) -> Result<Page<Organization>> {
+        let after = Cursor::read(page.cursor.as_deref())?;
+        let (conditions, values) = conditions(self.0, filter);
+        let count = format!(
+            "SELECT COUNT(*) FROM (SELECT 1 FROM rmm_organization_mappings o WHERE o.tenant_id = $1{conditions} \
+             LIMIT 1001) AS found"
+        );
+        let counted: (i64,) = self.0.db().one(Text::Composed(count), values.clone()).await?;
+        let n = values.len();
+        let text = format!(
+            "{LIST_COLUMNS}{conditions} AND (o.name_key, o.id) > (${}, ${}) ORDER BY o.name_key, o.id LIMIT ${}",
+            n + 1,
+            n + 2,
+            n + 3
+        );
+        let mut values = values;
+        values.extend(args![after.text(0), after.id(), i64::from(page.limit) + 1]);
+        let rows: Vec<OrganizationRow> = self.0.db().all(Text::Composed(text), values).await?;
+        let (rows, next_cursor) = cursor::cut(rows, page.limit, |row| Cursor::write(&[&row.name_key], &row.id));
+        let items = rows.into_iter().map(OrganizationRow::into_organization).collect::<Result<_>>()?;
+        Ok(Page { items, next_cursor, total: bounded_total(counted.0) })
+    }
+
+    /// Takes over the provider's list: new ones are added unmapped, vanished ones are marked, none is removed.
+    pub async fn take_over(
+        &self,
+        integration: IntegrationId,
+        listed: &[ListedOrganization],
+    ) -> Result<OrganizationChanges> {
+        let rows = listed
+            .iter()
+            .map(|o| {
+                Ok(UpsertRow {
+                    id: new_id::<OrganizationId>(self.0.now).to_db(),
+                    external_id: &o.external_id,
+                    name: &o.name,
+                    name_key: name_key(&o.name),
+                    sites: to_json(&o.sites)?,
+                    device_count: o.device_count,
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let ids: Vec<&str> = listed.iter().map(|o| o.external_id.as_str()).collect();
+        let key = integration.to_db();
+        let now = self.0.now;
+        let mut tx = self.0.db().begin().await?;
+        let changed: Vec<(String, i64)> =
+            tx.all(&UPSERT, args![to_json(&rows)?, self.0.id, key.as_str(), now]).await?;
+        let vanished: Vec<(String, i64)> =
+            tx.all(&VANISH, args![to_json(&ids)?, self.0.id, key.as_str(), now]).await?;
+        let created = changed.iter().filter(|(_, at)| *at == now.0).count() as u64;
+        let events = changed_events(changed.iter().chain(&vanished).map(|(id, _)| id.as_str()));
+        let source = EventSource { integration: Some(integration), run: None };
+        event::insert(&mut tx, self.0.id, now, source, &events).await?;
+        tx.commit().await?;
+        Ok(OrganizationChanges {
+            created,
+            updated: changed.len() as u64 - created,
+            vanished: vanished.len() as u64,
+        })
+    }
+
+    /// Maps, excludes or frees an organization; its assets follow to the client. What it was before is kept for undo.
+    pub async fn map(
+        &self,
+        id: OrganizationId,
+        state: MappingState,
+        client: Option<ClientChoice>,
+        auto_sync: bool,
+    ) -> Result<()> {
+        let mut tx = self.0.db().begin().await?;
+        let client_id = match client {
+            Some(ClientChoice::Existing(id)) => Some(id),
+            Some(ClientChoice::New(name)) => Some(client::create(&mut tx, self.0, &name).await?),
+            None => None,
+        };
+        let wanted = Mapping { state, client_id, auto_sync };
+        let row: OrganizationRow = tx.one(&GET, args![self.0.id, id.to_db()]).await?;
+        let before = row.into_organization()?;
+        let previous =
+            Mapping { state: before.state, client_id: before.client_id, auto_sync: before.auto_sync };
+        if previous != wanted {
+            self.write(&mut tx, id, &wanted, Some(&previous)).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Back to what it was before the last change; [`StoreError::Conflict`] if there is nothing to undo.
+    pub async fn undo(&self, id: OrganizationId) -> Result<()> {
+        let mut tx = self.0.db().begin().await?;
+        let row: OrganizationRow = tx.one(&GET, args![self.0.id, id.to_db()]).await?;
+        let previous = row.previous.ok_or(StoreError::Conflict { what: "nothing_to_undo" })?;
+        let wanted: Mapping =
+            serde_json::from_str(&previous).map_err(|_| StoreError::Corrupt { what: "organization" })?;
+        self.write(&mut tx, id, &wanted, None).await?;
+        tx.commit().await
+    }
+
+    async fn write(
+        &self,
+        tx: &mut Tx,
+        id: OrganizationId,
+        wanted: &Mapping,
+        previous: Option<&Mapping>,
+    ) -> Result<()> {
+        let previous = previous.map(to_json).transpose()?;
+        let client_id = wanted.client_id.map(TypedId::to_db);
+        let columns = args![
+            self.0.id,
+            id.to_db(),
+            wanted.state.name(),
+            client_id,
+            wanted.auto_sync,
+            previous,
+            self.0.now
+        ];
+        tx.run(&MAP, columns).await?;
+        let mut events = vec![NewEvent::new(kind::ORGANIZATION_CHANGED, id)];
+        if let Some(client) = wanted.client_id {
+            events.extend(self.move_assets(tx, id, client).await?);
+        }
+        event::insert(tx, self.0.id, self.0.now, EventSource::default(), &events).await
+    }
+
+    /// The assets of a newly mapped organization go to its client.
+    async fn move_assets(&self, tx: &mut Tx, id: OrganizationId, client: ClientId) -> Result<Vec<NewEvent>> {
+        let of = || args![self.0.id, id.to_db()];
+        let clients: Vec<(String, i64)> = tx.all(&CLIENTS_OF_ASSETS, of()).await?;
+        if clients.iter().all(|(owner, _)| *owner == client.to_db()) {
+            return Ok(Vec::new());
+        }
+        let sites: Vec<(String, i64)> = tx.all(&SITE_NAMES_OF_ASSETS, of()).await?;
+        let sites: Vec<(ClientId, String)> = sites.into_iter().map(|(name, _)| (client, name)).collect();
+        client::ensure_sites(tx, self.0, &sites).await?;
+        let moved: Vec<(String, i64)> =
+            tx.all(&MOVE_ASSETS, args![self.0.id, id.to_db(), client.to_db(), self.0.now]).await?;
+        for (owner, _) in &clients {
+            let owner = ClientId::from_db(owner).map_err(|_| StoreError::Corrupt { what: "client" })?;
+            client::recount(tx, self.0, owner).await?;
+        }
+        client::recount(tx, self.0, client).await?;
+        let to = serde_json::json!({ "to_client": client });
+        moved
+            .iter()
+            .map(|(id, _)| {
+                let id = domain::id::AssetId::from_db(id).map_err(|_| StoreError::Corrupt { what: "asset" })?;
+                Ok(NewEvent::new(kind::ASSET_MOVED, id).with(&to))
+            })
+            .collect()
+    }
+}
+
+/// Notes a complete look at an organization's devices, in the caller's transaction.
+pub(crate) async fn observed(tx: &mut Tx, tenant: &Tenant<'_>, id: OrganizationId, at: Time) -> Result<()> {
+    tx.run(&OBSERVED, args![tenant.id, id.to_db(), at]).await.map(drop)
+}
+
+fn changed_events<'a>(ids: impl Iterator<Item = &'a str>) -> Vec<NewEvent> {
+    ids.filter_map(|id| OrganizationId::from_db(id).ok())
+        .map(|id| NewEvent::new(kind::ORGANIZATION_CHANGED, id))
+        .collect()
+}
+
+/// Conditions of a filter from constant fragments, with their values; `$1` is the tenant.
+fn conditions(tenant: &Tenant<'_>, filter: &OrganizationFilter) -> (String, Vec<Value>) {
+    let mut text = String::new();
+    let mut values = args![tenant.id];
+    let mut add = |fragment: &str, value: Value| {
+        values.push(value);
+        text.push_str(&fragment.replace('?', &format!("${}", values.len())));
+    };
+    if let Some(id) = filter.integration_id {
+        add(" AND o.integration_id = ?", id.to_db().into());
+    }
+    if let Some(state) = filter.state {
+        add(" AND o.state = ?", state.name().into());
+    }
+    if let Some(id) = filter.client_id {
+        add(" AND o.client_id = ?", id.to_db().into());
+    }
+    if let Some(words) = filter.text.as_deref().filter(|words| !words.trim().is_empty()) {
+        add(" AND o.name_key LIKE ? ESCAPE '\\'", cursor::like_pattern(&name_key(words)).into());
+    }
+    (text, values)
+}

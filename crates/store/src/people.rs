@@ -1,0 +1,31 @@
+//! People and what lets them in: the installation, users, sessions, tokens, and the brake on guessing.
+//!
+//! Passwords, session and token texts are never stored: only their hashes are. The look-ups that come before the
+//! tenant is known are in [`crate::gateway`].
+
+pub mod password;
+pub mod throttle;
+
+mod installation;
+mod opaque;
+mod session;
+mod token;
+mod user;
+
+pub use installation::{InstallationKind, InstallationState, Setup, SetupState};
+pub use session::{NewSession, Sessions};
+pub use token::{NewToken, TokenInfo, Tokens};
+pub use user::{NewUser, User, Users};
+
+pub(crate) use opaque::digest;
+pub(crate) use session::{IDLE_TIMEOUT, TOUCH_AFTER};
+
+/// The statements of all modules of this one.
+pub(crate) fn statements() -> Vec<(&'static str, &'static crate::sql::Sql)> {
+    [installation::ALL, session::ALL, throttle::ALL, token::ALL, user::ALL].concat()
+}
+
+/// The form by which e-mail addresses are compared.
+pub(crate) fn email_key(email: &str) -> String {
+    email.trim().to_lowercase()
+}

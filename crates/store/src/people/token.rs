@@ -1,0 +1,214 @@
+//! API tokens: `fgu_…` for REST and the command line, `fga_…` for AI agents. Shown once, stored as a hash.
+
+use domain::{
+    Time,
+    auth::{Permission, Permissions, TokenKind},
+    id::{TenantId, TokenId, TypedId, UserId},
+};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{digest, opaque};
+use crate::{
+    Tenant,
+    db::args,
+    error::{Result, StoreError},
+    new_id,
+    sql::statements,
+};
+
+/// What people may know of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenInfo {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Its id, which lets nobody in.
+    pub id: TokenId,
+    /// For whom it acts.
+    pub user: UserId,
+    /// What it is for.
+    pub kind: TokenKind,
+    /// What people call it.
+    pub name: String,
+    /// What it was allowed. It never does more than its user may at that moment.
+    pub permissions: Permissions,
+    /// The end of its text, to recognise it by.
+    pub last_four: String,
+    /// When it was made.
+    pub created_at: Time,
+    /// When it stops working.
+    pub expires_at: Time,
+    /// Since when it is revoked.
+    pub revoked_at: Option<Time>,
+    /// When it was last used, to the minute.
+    pub last_used_at: Option<Time>,
+}
+
+/// A token to make. Its rights were decided by the caller.
+#[derive(Clone, Debug)]
+pub struct NewToken<'a> {
+    /// For whom it acts.
+    pub user: UserId,
+    /// What it is for.
+    pub kind: TokenKind,
+    /// What people call it.
+    pub name: &'a str,
+    /// What it may do at most.
+    pub permissions: Permissions,
+    /// When it stops working.
+    pub expires_at: Time,
+}
+
+/// The tokens of one tenant.
+#[derive(Clone)]
+pub struct Tokens<'s> {
+    tenant: Tenant<'s>,
+}
+
+impl<'s> Tenant<'s> {
+    /// The tenant's tokens.
+    pub fn tokens(&self) -> Tokens<'s> {
+        Tokens { tenant: self.clone() }
+    }
+}
+
+impl Tokens<'_> {
+    /// Makes a token; its text is shown this once.
+    pub async fn create(&self, new: &NewToken<'_>) -> Result<(TokenInfo, SecretString)> {
+        let (tenant, now) = (self.tenant.id, self.tenant.now);
+        let id: TokenId = new_id(now);
+        let secret = opaque::generate(prefix(new.kind));
+        let text = secret.expose_secret();
+        let last_four = text[text.len() - 4..].to_owned();
+        let names = serde_json::to_string(&new.permissions.names()).expect("texts can be written as JSON");
+        let args = args![
+            tenant,
+            id.to_db(),
+            new.user.to_db(),
+            new.kind.name(),
+            new.name,
+            names,
+            &last_four,
+            now,
+            new.expires_at,
+        ];
+        let mut tx = self.tenant.db().begin().await?;
+        tx.run(&INSERT, args).await?;
+        tx.run(&INSERT_HASH, args![digest(text), tenant, id.to_db()]).await?;
+        tx.commit().await?;
+        let info = TokenInfo {
+            tenant,
+            id,
+            user: new.user,
+            kind: new.kind,
+            name: new.name.to_owned(),
+            permissions: new.permissions.clone(),
+            last_four,
+            created_at: now,
+            expires_at: new.expires_at,
+            revoked_at: None,
+            last_used_at: None,
+        };
+        Ok((info, secret))
+    }
+
+    /// The token of this id.
+    pub async fn get(&self, id: TokenId) -> Result<TokenInfo> {
+        let row: TokenRow = self.tenant.db().one(&GET, args![self.tenant.id, id.to_db()]).await?;
+        row.try_into()
+    }
+
+    /// All tokens of the tenant, the newest first.
+    pub async fn list(&self) -> Result<Vec<TokenInfo>> {
+        let rows: Vec<TokenRow> = self.tenant.db().all(&LIST, args![self.tenant.id]).await?;
+        rows.into_iter().map(TokenInfo::try_from).collect()
+    }
+
+    /// The tokens of one user, the newest first.
+    pub async fn list_of(&self, user: UserId) -> Result<Vec<TokenInfo>> {
+        let rows: Vec<TokenRow> = self.tenant.db().all(&LIST_OF, args![self.tenant.id, user.to_db()]).await?;
+        rows.into_iter().map(TokenInfo::try_from).collect()
+    }
+
+    /// Revokes a token at once and for good; revoking again changes nothing.
+    pub async fn revoke(&self, id: TokenId) -> Result<()> {
+        let args = args![self.tenant.id, id.to_db(), self.tenant.now];
+        match self.tenant.db().write(&REVOKE, args).await? {
+            0 => Err(StoreError::NotFound),
+            _ => Ok(()),
+        }
+    }
+}
+
+const fn prefix(kind: TokenKind) -> &'static str {
+    match kind {
+        TokenKind::User => "fgu_",
+        TokenKind::Agent => "fga_",
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct TokenRow {
+    tenant_id: i64,
+    id: String,
+    user_id: String,
+    kind: String,
+    name: String,
+    permissions: String,
+    last_four: String,
+    created_at: i64,
+    expires_at: i64,
+    revoked_at: Option<i64>,
+    last_used_at: Option<i64>,
+}
+
+impl TryFrom<TokenRow> for TokenInfo {
+    type Error = StoreError;
+
+    fn try_from(row: TokenRow) -> Result<TokenInfo> {
+        let corrupt = || StoreError::Corrupt { what: "token" };
+        let names: Vec<String> = serde_json::from_str(&row.permissions).map_err(|_| corrupt())?;
+        Ok(TokenInfo {
+            tenant: TenantId(row.tenant_id),
+            id: TokenId::from_db(&row.id).map_err(|_| corrupt())?,
+            user: UserId::from_db(&row.user_id).map_err(|_| corrupt())?,
+            kind: TokenKind::from_name(&row.kind).ok_or_else(corrupt)?,
+            name: row.name,
+            // A name that this version does not know allows nothing.
+            permissions: names.iter().filter_map(|name| Permission::from_name(name)).collect(),
+            last_four: row.last_four,
+            created_at: Time(row.created_at),
+            expires_at: Time(row.expires_at),
+            revoked_at: row.revoked_at.map(Time),
+            last_used_at: row.last_used_at.map(Time),
+        })
+    }
+}
+
+statements! {
+    INSERT = [
+        "INSERT INTO api_tokens (tenant_id, id, user_id, kind, name, permissions, last_four, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+    ];
+    INSERT_HASH = ["INSERT INTO api_token_hashes (token_hash, tenant_id, token_id) VALUES ($1, $2, $3)"];
+    GET = [
+        "SELECT t.tenant_id, t.id, t.user_id, t.kind, t.name, t.permissions, t.last_four, t.created_at,
+            t.expires_at, t.revoked_at, h.last_used_at
+         FROM api_tokens AS t JOIN api_token_hashes AS h ON h.tenant_id = t.tenant_id AND h.token_id = t.id
+         WHERE t.tenant_id = $1 AND t.id = $2"
+    ];
+    LIST = [
+        "SELECT t.tenant_id, t.id, t.user_id, t.kind, t.name, t.permissions, t.last_four, t.created_at,
+            t.expires_at, t.revoked_at, h.last_used_at
+         FROM api_tokens AS t JOIN api_token_hashes AS h ON h.tenant_id = t.tenant_id AND h.token_id = t.id
+         WHERE t.tenant_id = $1 ORDER BY t.created_at DESC, t.id DESC"
+    ];
+    LIST_OF = [
+        "SELECT t.tenant_id, t.id, t.user_id, t.kind, t.name, t.permissions, t.last_four, t.created_at,
+            t.expires_at, t.revoked_at, h.last_used_at
+         FROM api_tokens AS t JOIN api_token_hashes AS h ON h.tenant_id = t.tenant_id AND h.token_id = t.id
+         WHERE t.tenant_id = $1 AND t.user_id = $2 ORDER BY t.created_at DESC, t.id DESC"
+    ];
+    REVOKE = [
+        "UPDATE api_tokens SET revoked_at = COALESCE(revoked_at, $3) WHERE tenant_id = $1 AND id = $2"
+    ];
+}

@@ -1,0 +1,229 @@
+//! Users: people who sign in.
+
+use domain::{
+    Time,
+    auth::Role,
+    id::{TenantId, TypedId, UserId},
+};
+
+use super::{email_key, installation};
+use crate::{
+    Tenant, Tx,
+    db::args,
+    error::{Result, StoreError},
+    new_id,
+    sql::statements,
+};
+
+/// A person who signs in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Whose people.
+    pub tenant: TenantId,
+    /// The id.
+    pub id: UserId,
+    /// The e-mail address as typed.
+    pub email: String,
+    /// What people call them.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+    /// Since when they cannot sign in.
+    pub disabled_at: Option<Time>,
+    /// When it was created.
+    pub created_at: Time,
+    /// When it last changed.
+    pub updated_at: Time,
+}
+
+/// A user to create.
+#[derive(Clone, Copy)]
+pub struct NewUser<'a> {
+    /// The e-mail address, checked by the caller.
+    pub email: &'a str,
+    /// What people call them.
+    pub name: &'a str,
+    /// What they may do.
+    pub role: Role,
+    /// From [`super::password::hash`].
+    pub password_hash: &'a str,
+}
+
+/// The users of one tenant.
+#[derive(Clone)]
+pub struct Users<'s> {
+    tenant: Tenant<'s>,
+}
+
+impl<'s> Tenant<'s> {
+    /// The tenant's users.
+    pub fn users(&self) -> Users<'s> {
+        Users { tenant: self.clone() }
+    }
+}
+
+impl Users<'_> {
+    /// All, by e-mail address.
+    pub async fn list(&self) -> Result<Vec<User>> {
+        let rows: Vec<UserRow> = self.tenant.db().all(&LIST, args![self.tenant.id]).await?;
+        rows.into_iter().map(User::try_from).collect()
+    }
+
+    /// The user of this id.
+    pub async fn get(&self, id: UserId) -> Result<User> {
+        let row: UserRow = self.tenant.db().one(&GET, args![self.tenant.id, id.to_db()]).await?;
+        row.try_into()
+    }
+
+    /// The tenant's user with this e-mail address, whatever its case.
+    pub async fn find_by_email(&self, email: &str) -> Result<Option<User>> {
+        let row: Option<UserRow> =
+            self.tenant.db().maybe(&FIND_BY_EMAIL, args![self.tenant.id, email_key(email)]).await?;
+        row.map(User::try_from).transpose()
+    }
+
+    /// The stored hash of the user's password.
+    pub async fn password_hash(&self, id: UserId) -> Result<String> {
+        let (hash,): (String,) = self.tenant.db().one(&PASSWORD_HASH, args![self.tenant.id, id.to_db()]).await?;
+        Ok(hash)
+    }
+
+    /// Creates a user; [`StoreError::Conflict`] `email` if the address is taken. The first admin closes set-up.
+    pub async fn create(&self, user: &NewUser<'_>) -> Result<User> {
+        let mut tx = self.tenant.db().begin().await?;
+        let user = insert(&mut tx, self.tenant.id, user, self.tenant.now).await?;
+        tx.commit().await?;
+        Ok(user)
+    }
+
+    /// Changes the password and ends all sessions of the user.
+    pub async fn set_password(&self, id: UserId, password_hash: &str) -> Result<()> {
+        let mut tx = self.tenant.db().begin().await?;
+        let args = args![self.tenant.id, id.to_db(), password_hash, self.tenant.now];
+        found(tx.run(&SET_PASSWORD, args).await?)?;
+        self.end_sessions(&mut tx, id).await?;
+        tx.commit().await
+    }
+
+    /// Changes the role and ends all sessions of the user. An admin closes set-up.
+    pub async fn set_role(&self, id: UserId, role: Role) -> Result<()> {
+        let mut tx = self.tenant.db().begin().await?;
+        found(tx.run(&SET_ROLE, args![self.tenant.id, id.to_db(), role.name(), self.tenant.now]).await?)?;
+        self.end_sessions(&mut tx, id).await?;
+        if role == Role::Admin {
+            installation::close_setup(&mut tx, self.tenant.now).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Locks the user out: no sign-in, no session, no token works any more.
+    pub async fn disable(&self, id: UserId) -> Result<()> {
+        let mut tx = self.tenant.db().begin().await?;
+        found(tx.run(&DISABLE, args![self.tenant.id, id.to_db(), self.tenant.now]).await?)?;
+        self.end_sessions(&mut tx, id).await?;
+        tx.commit().await
+    }
+
+    /// Lets the user in again; sessions do not come back.
+    pub async fn enable(&self, id: UserId) -> Result<()> {
+        let args = args![self.tenant.id, id.to_db(), self.tenant.now];
+        found(self.tenant.db().write(&ENABLE, args).await?)
+    }
+
+    async fn end_sessions(&self, tx: &mut Tx, id: UserId) -> Result<()> {
+        tx.run(&END_SESSIONS, args![self.tenant.id, id.to_db()]).await?;
+        Ok(())
+    }
+}
+
+fn found(touched: u64) -> Result<()> {
+    if touched == 0 { Err(StoreError::NotFound) } else { Ok(()) }
+}
+
+pub(super) async fn insert(tx: &mut Tx, tenant: TenantId, new: &NewUser<'_>, now: Time) -> Result<User> {
+    let id: UserId = new_id(now);
+    let email = new.email.trim();
+    let args = args![tenant, id.to_db(), email, new.name, new.role.name(), new.password_hash, now];
+    tx.run(&INSERT, args).await?;
+    if tx.run(&INSERT_LOGIN, args![email_key(email), tenant, id.to_db()]).await? == 0 {
+        return Err(StoreError::Conflict { what: "email" });
+    }
+    if new.role == Role::Admin {
+        installation::close_setup(tx, now).await?;
+    }
+    Ok(User {
+        tenant,
+        id,
+        email: email.to_owned(),
+        name: new.name.to_owned(),
+        role: new.role,
+        disabled_at: None,
+        created_at: now,
+        updated_at: now,
+    })
+}
+
+#[derive(sqlx::FromRow)]
+struct UserRow {
+    tenant_id: i64,
+    id: String,
+    email: String,
+    name: String,
+    role: String,
+    disabled_at: Option<i64>,
+    created_at: i64,
+    updated_at: i64,
+}
+
+impl TryFrom<UserRow> for User {
+    type Error = StoreError;
+
+    fn try_from(row: UserRow) -> Result<User> {
+        let corrupt = || StoreError::Corrupt { what: "user" };
+        Ok(User {
+            tenant: TenantId(row.tenant_id),
+            id: UserId::from_db(&row.id).map_err(|_| corrupt())?,
+            email: row.email,
+            name: row.name,
+            role: Role::from_name(&row.role).ok_or_else(corrupt)?,
+            disabled_at: row.disabled_at.map(Time),
+            created_at: Time(row.created_at),
+            updated_at: Time(row.updated_at),
+        })
+    }
+}
+
+statements! {
+    LIST = [
+        "SELECT tenant_id, id, email, name, role, disabled_at, created_at, updated_at FROM users
+         WHERE tenant_id = $1 ORDER BY email, id"
+    ];
+    GET = [
+        "SELECT tenant_id, id, email, name, role, disabled_at, created_at, updated_at FROM users
+         WHERE tenant_id = $1 AND id = $2"
+    ];
+    FIND_BY_EMAIL = [
+        "SELECT u.tenant_id, u.id, u.email, u.name, u.role, u.disabled_at, u.created_at, u.updated_at
+         FROM user_logins AS l JOIN users AS u ON u.tenant_id = l.tenant_id AND u.id = l.user_id
+         WHERE l.tenant_id = $1 AND l.email_key = $2"
+    ];
+    PASSWORD_HASH = ["SELECT password_hash FROM users WHERE tenant_id = $1 AND id = $2"];
+    INSERT = [
+        "INSERT INTO users (tenant_id, id, email, name, role, password_hash, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $7)"
+    ];
+    INSERT_LOGIN = [
+        "INSERT INTO user_logins (email_key, tenant_id, user_id) VALUES ($1, $2, $3)
+         ON CONFLICT (email_key) DO NOTHING"
+    ];
+    SET_PASSWORD = [
+        "UPDATE users SET password_hash = $3, updated_at = $4 WHERE tenant_id = $1 AND id = $2"
+    ];
+    SET_ROLE = ["UPDATE users SET role = $3, updated_at = $4 WHERE tenant_id = $1 AND id = $2"];
+    DISABLE = [
+        "UPDATE users SET disabled_at = COALESCE(disabled_at, $3), updated_at = $3
+         WHERE tenant_id = $1 AND id = $2"
+    ];
+    ENABLE = ["UPDATE users SET disabled_at = NULL, updated_at = $3 WHERE tenant_id = $1 AND id = $2"];
+    END_SESSIONS = ["DELETE FROM sessions WHERE tenant_id = $1 AND user_id = $2"];
+}

@@ -1,0 +1,11 @@
+//! The only place of this crate that starts tasks. Whoever starts one keeps its handle.
+
+use std::future::Future;
+
+use tokio::task::JoinHandle;
+
+/// Starts `work` on the current runtime.
+#[expect(clippy::disallowed_methods, reason = "this is the spawn module")]
+pub(crate) fn start(work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    tokio::spawn(work)
+}

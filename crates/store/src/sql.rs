@@ -1,0 +1,56 @@
+//! One SQL text for both engines.
+//!
+//! SQLite binds `$1` as PostgreSQL does, and nearly all of the language is the same. The few fragments that differ
+//! are written once here: rows that travel as one JSON parameter, and `{engine "sqlite" "postgres"}` for the rest.
+
+/// A statement in the words of each engine.
+#[derive(Debug)]
+pub struct Sql {
+    /// For SQLite.
+    pub sqlite: &'static str,
+    /// For PostgreSQL.
+    pub postgres: &'static str,
+}
+
+/// Builds a [`Sql`] from literals and fragments:
+///
+/// - `{rows "$1" name type, …}`: the objects of a JSON array as a table (give it an alias);
+/// - `{list "$1"}`: the texts of a JSON array as a table with one column `value`;
+/// - `{engine "sqlite" "postgres"}`: where the two differ.
+macro_rules! sql {
+    (@lite ,) => { "" };
+    (@pg ,) => { "" };
+    (@lite $text:literal) => { $text };
+    (@pg $text:literal) => { $text };
+    (@lite {rows $param:literal $($name:ident $kind:ident),+ $(,)?}) => {
+        concat!("(SELECT 0 AS _z", $(", value->>'", stringify!($name), "' AS ", stringify!($name)),+,
+            " FROM json_each(", $param, "))")
+    };
+    (@pg {rows $param:literal $($name:ident $kind:ident),+ $(,)?}) => {
+        concat!("(SELECT 0 AS _z, x.* FROM json_to_recordset(", $param, "::json) AS x(_y bigint",
+            $(", ", stringify!($name), " ", stringify!($kind)),+, "))")
+    };
+    (@lite {list $param:literal}) => { concat!("(SELECT value FROM json_each(", $param, "))") };
+    (@pg {list $param:literal}) => { concat!("(SELECT value FROM json_array_elements_text(", $param, "::json))") };
+    (@lite {engine $lite:literal $pg:literal}) => { $lite };
+    (@pg {engine $lite:literal $pg:literal}) => { $pg };
+    ($($part:tt)+) => {
+        $crate::sql::Sql {
+            sqlite: concat!($($crate::sql::sql!(@lite $part)),+),
+            postgres: concat!($($crate::sql::sql!(@pg $part)),+),
+        }
+    };
+}
+
+/// Declares the statements of a module as constants and lists them in `ALL`, so that one test can prepare every SQL
+/// text of the product on both engines.
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = [$($part:tt)+];)+) => {
+        $($(#[$doc])* pub(crate) static $name: $crate::sql::Sql = $crate::sql::sql!($($part)+);)+
+
+        /// Every statement of this module, with its name.
+        pub(crate) static ALL: &[(&str, &$crate::sql::Sql)] = &[$((concat!(module_path!(), "::", stringify!($name)), &$name)),+];
+    };
+}
+
+pub(crate) use {sql, statements};

@@ -1,0 +1,4 @@
+//! `xtask` as developers call it: the program, from outside.
+
+#[cfg(unix)]
+mod postgres;
