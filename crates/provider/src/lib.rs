@@ -35,8 +35,9 @@ pub trait Provider: Send + Sync {
     fn read_url(&self, pasted: &str) -> std::result::Result<ReadUrl, Problem>;
 
     /// Test Connection: each capability and permission on its own line. Never fails as a whole: what goes wrong is in
-    /// the report. Sends no credential anywhere but to the connection's own host.
-    async fn check(&self, connection: &Connection) -> CheckReport;
+    /// the report. Sends no credential anywhere but to the connection's own host. `code` is a one-time code as for
+    /// [`Provider::sign_in`].
+    async fn check(&self, connection: &Connection, code: Option<&SecretString>) -> CheckReport;
 
     /// Signs in for a token where the auth mode needs one ([`AuthMode::needs_sign_in`]). `code` is the one-time code a
     /// person just typed; it is used once and never kept. Without one, a stored secret for codes is used if there is one.

@@ -8,6 +8,7 @@ use domain::{
     Time,
     id::{SessionId, TenantId, TokenId, TypedId, UserId},
 };
+use tracing::warn;
 
 use crate::{
     Store, Tenant,
@@ -55,7 +56,7 @@ impl Store {
             self.db.maybe(&FIND_SESSION, args![hash.as_str(), now, now - IDLE_TIMEOUT]).await?;
         let Some(row) = row else { return Ok(None) };
         if now >= Time(row.last_used_at) + TOUCH_AFTER {
-            self.db.write(&TOUCH_SESSION, args![hash, now]).await?;
+            noted(self.db.write(&TOUCH_SESSION, args![hash, now]).await);
         }
         let user = self.found(row.tenant_id, now).users().get(read_id(&row.user_id)?).await?;
         Ok(Some(SessionUser { session: read_id(&row.id)?, user, expires_at: Time(row.expires_at) }))
@@ -78,16 +79,22 @@ impl Store {
     }
 
     /// Notes the use of a token, once a minute.
-    pub async fn touch_token(&self, token: &TokenInfo, now: Time) -> Result<()> {
+    pub async fn touch_token(&self, token: &TokenInfo, now: Time) {
         if token.last_used_at.is_none_or(|last| now >= last + TOUCH_AFTER) {
-            self.db.write(&TOUCH_TOKEN, args![token.tenant, token.id.to_db(), now]).await?;
+            noted(self.db.write(&TOUCH_TOKEN, args![token.tenant, token.id.to_db(), now]).await);
         }
-        Ok(())
     }
 
     /// The handle of a tenant that a look-up of this module led to.
     fn found(&self, tenant: i64, now: Time) -> Tenant<'_> {
         Tenant { store: self, id: TenantId(tenant), now, actor: String::new() }
+    }
+}
+
+/// That a use could not be noted must not keep anybody out: reading goes on where writing fails.
+fn noted(written: Result<u64>) {
+    if let Err(error) = written {
+        warn!(error = &error as &dyn std::error::Error, "the use of a session or token could not be noted");
     }
 }
 

@@ -308,7 +308,9 @@ async fn listen(store: Store) {
     loop {
         match listen_once(&store, pool).await {
             sqlx::Error::PoolClosed => return,
-            error => warn!(error = &error as &dyn std::error::Error, "listening for jobs failed; polling goes on"),
+            error => {
+                warn!(error = &error as &dyn std::error::Error, "listening for jobs failed; polling goes on")
+            }
         }
         tokio::time::sleep(LISTEN_AGAIN).await;
     }
@@ -438,3 +440,6 @@ statements! {
         "SELECT state, CAST(COUNT(*) AS BIGINT) AS jobs, CAST(MIN(run_at) AS BIGINT) AS first FROM jobs GROUP BY state"
     ];
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,3 +29,6 @@ pub(crate) fn statements() -> Vec<(&'static str, &'static crate::sql::Sql)> {
 pub(crate) fn email_key(email: &str) -> String {
     email.trim().to_lowercase()
 }
+
+#[cfg(test)]
+mod tests;

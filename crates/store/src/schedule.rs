@@ -132,3 +132,6 @@ statements! {
          WHERE tenant_id = $1 AND owner_id = $2 AND kind = $3 AND next_at = $4"
     ];
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,12 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 pub(crate) use keyring::Keyring;
 pub use root_key::{RootKey, RootKeyError};
 
-use crate::{
-    Tenant, Tx,
-    db::args,
-    error::Result,
-    sql::statements,
-};
+use crate::{Tenant, Tx, db::args, error::Result, sql::statements};
 use keyring::Place;
 
 /// Shortest value whose last four characters are kept for people to recognise it by.
@@ -100,7 +95,8 @@ impl Secrets<'_> {
             self.tenant.db().all(&READ, args![self.tenant.id, owner.table, owner.row_id]).await?;
         let mut opened = Vec::with_capacity(rows.len());
         for (name, key_version, sealed) in rows {
-            let place = Place { tenant: self.tenant.id, table: owner.table, row_id: owner.row_id, name: &name };
+            let place =
+                Place { tenant: self.tenant.id, table: owner.table, row_id: owner.row_id, name: &name };
             let value = self.tenant.store.keys.open(key_version, &place, &sealed)?;
             opened.push((name, value));
         }
@@ -202,3 +198,6 @@ statements! {
         "INSERT INTO data_keys (version, wrapped, created_at) VALUES ($1, $2, $3) ON CONFLICT (version) DO NOTHING"
     ];
 }
+
+#[cfg(test)]
+mod tests;

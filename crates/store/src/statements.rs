@@ -32,13 +32,21 @@ pub fn all() -> Vec<(&'static str, &'static Sql)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::on_both_engines;
+    use crate::{db::Text, on_both_engines};
 
     on_both_engines! {
         async fn every_statement_can_be_prepared(test) {
             for (name, sql) in all() {
                 if let Err(error) = test.store.db.prepare(sql).await {
                     panic!("`{name}` cannot be prepared: {error:?}");
+                }
+            }
+        }
+
+        async fn every_composed_asset_query_can_be_prepared(test) {
+            for text in crate::asset::examples(test.store.engine()) {
+                if let Err(error) = test.store.db.prepare(Text::Composed(text.clone())).await {
+                    panic!("cannot be prepared: {error:?}\n{text}");
                 }
             }
         }

@@ -72,6 +72,12 @@ statements! {
     LAST_ITEM = [
         "SELECT CAST(COALESCE(MAX(n), 0) AS BIGINT) FROM sync_run_items WHERE tenant_id = $1 AND run_id = $2"
     ];
+    // A run whose job died with its worker too often would block its kind for ever.
+    END_ORPHANS = [
+        "UPDATE sync_runs SET state = 'failed', stage = 'failed', ended_at = $2, problem = $3 WHERE tenant_id = $1 \
+         AND state IN ('queued', 'running') AND created_at < $4 AND NOT EXISTS (SELECT 1 FROM jobs j \
+         WHERE j.dedup_key = 'run:' || sync_runs.id AND j.state <> 'dead') RETURNING id, integration_id"
+    ];
     PRUNE_ITEMS = [
         "DELETE FROM sync_run_items WHERE tenant_id = $1 AND run_id IN (SELECT id FROM sync_runs \
          WHERE tenant_id = $1 AND integration_id = $2 AND kind = $3 AND created_at < $4 AND ended_at IS NOT NULL)"
@@ -218,7 +224,7 @@ impl SyncRuns<'_> {
             let job = NewJob {
                 tenant: self.0.id,
                 kind: JOB_KIND,
-                dedup_key: None,
+                dedup_key: Some(format!("run:{}", id.to_db())),
                 group_key: Some(format!("{lane}:{key}")),
                 payload: to_json(&JobPayload { run_id: id })?,
                 priority,
@@ -362,6 +368,21 @@ impl SyncRuns<'_> {
             })
             .collect();
         Ok(Page { items, next_cursor, total: bounded_total(counted.0) })
+    }
+
+    /// Ends runs from before `before` whose job is gone or dead. Answers how many.
+    pub async fn end_orphans(&self, before: Time, problem: &str) -> Result<u64> {
+        let mut tx = self.0.db().begin().await?;
+        let columns = args![self.0.id, self.0.now, problem, before];
+        let ended: Vec<(String, String)> = tx.all(&END_ORPHANS, columns).await?;
+        let events: Vec<NewEvent> = ended
+            .iter()
+            .filter_map(|(id, _)| SyncRunId::from_db(id).ok())
+            .map(|id| NewEvent::new(kind::SYNC_RUN_CHANGED, id))
+            .collect();
+        event::insert(&mut tx, self.0.id, self.0.now, EventSource::default(), &events).await?;
+        tx.commit().await?;
+        Ok(ended.len() as u64)
     }
 
     /// Forgets ended runs of a kind from before `before`.

@@ -116,6 +116,7 @@ CREATE TABLE jobs (
     created_at BIGINT NOT NULL
 );
 CREATE INDEX jobs_by_state ON jobs (state, run_at);
+CREATE INDEX jobs_by_group ON jobs (group_key, state);
 CREATE UNIQUE INDEX jobs_dedup ON jobs (dedup_key) WHERE dedup_key IS NOT NULL AND state = 'ready';
 CREATE UNIQUE INDEX jobs_one_per_group ON jobs (group_key) WHERE group_key IS NOT NULL AND state = 'leased';
 

@@ -112,7 +112,12 @@ impl Store {
     }
 
     /// Makes the first admin and closes set-up for good, in one transaction: of several attempts at once one succeeds.
-    pub async fn complete_setup(&self, token: &SecretString, admin: &NewUser<'_>, now: Time) -> Result<Setup> {
+    pub async fn complete_setup(
+        &self,
+        token: &SecretString,
+        admin: &NewUser<'_>,
+        now: Time,
+    ) -> Result<Setup> {
         let mut tx = self.db.begin().await?;
         let row: InstallationRow = tx.one(&LOCK, args![]).await?;
         if row.setup_closed_at.is_some() {
@@ -121,7 +126,8 @@ impl Store {
         if !row.accepts(token) {
             return Ok(Setup::WrongToken);
         }
-        let admin = user::insert(&mut tx, FIRST_TENANT, &NewUser { role: Role::Admin, ..*admin }, now).await?;
+        let admin =
+            user::insert(&mut tx, FIRST_TENANT, &NewUser { role: Role::Admin, ..*admin }, now).await?;
         tx.commit().await?;
         Ok(Setup::Done(admin))
     }
@@ -144,7 +150,8 @@ struct InstallationRow {
 impl InstallationRow {
     fn read(&self) -> Result<InstallationState> {
         Ok(InstallationState {
-            kind: InstallationKind::from_name(&self.kind).ok_or(StoreError::Corrupt { what: "installation" })?,
+            kind: InstallationKind::from_name(&self.kind)
+                .ok_or(StoreError::Corrupt { what: "installation" })?,
             tenant: FIRST_TENANT,
             setup: if self.setup_closed_at.is_some() { SetupState::Closed } else { SetupState::Open },
             created_at: Time(self.created_at),

@@ -14,7 +14,8 @@ const MEMORY_KIB: u32 = 32 * 1024;
 const PASSES: u32 = 3;
 
 /// A hash of no password, for equal work where there is no account.
-const NOBODY: &str = "$argon2id$v=19$m=32768,t=3,p=1$bm9ib2R5IG5vYm9keQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+const NOBODY: &str =
+    "$argon2id$v=19$m=32768,t=3,p=1$bm9ib2R5IG5vYm9keQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// The hash to store, as PHC text with its own salt and parameters.
 pub fn hash(password: &SecretString) -> String {

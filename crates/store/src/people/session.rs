@@ -54,7 +54,8 @@ impl Sessions<'_> {
         let id: SessionId = new_id(now);
         let secret = opaque::generate("");
         let expires_at = now + LIFETIME;
-        let user_agent: Option<String> = user_agent.map(|text| text.chars().take(MAX_USER_AGENT_CHARS).collect());
+        let user_agent: Option<String> =
+            user_agent.map(|text| text.chars().take(MAX_USER_AGENT_CHARS).collect());
         let token_hash = digest(secret.expose_secret());
         let args = args![token_hash, id.to_db(), self.tenant.id, user.to_db(), now, expires_at, user_agent];
         self.tenant.db().write(&INSERT, args).await?;

@@ -8,12 +8,7 @@ use std::time::Duration;
 use domain::Time;
 
 use super::digest;
-use crate::{
-    Store, Tx,
-    db::args,
-    error::Result,
-    sql::statements,
-};
+use crate::{Store, Tx, db::args, error::Result, sql::statements};
 
 /// The tries of a round count together if they are this close.
 pub const WINDOW: Duration = Duration::from_secs(60);
@@ -58,9 +53,14 @@ pub enum Admission {
 
 /// Counts a try at `now`, or refuses it: the end of the wait.
 pub fn count_try(known: Option<Tries>, limit: u32, now: Time) -> std::result::Result<Tries, Time> {
-    let Some(known) = known.filter(|tries| now < tries.blocked_until.max(tries.window_started_at) + FORGET_AFTER)
+    let Some(known) =
+        known.filter(|tries| now < tries.blocked_until.max(tries.window_started_at) + FORGET_AFTER)
     else {
-        return Ok(block_if_full(Tries { failures: 1, window_started_at: now, blocked_until: now }, limit, now));
+        return Ok(block_if_full(
+            Tries { failures: 1, window_started_at: now, blocked_until: now },
+            limit,
+            now,
+        ));
     };
     if now < known.blocked_until {
         return Err(known.blocked_until);
@@ -68,14 +68,18 @@ pub fn count_try(known: Option<Tries>, limit: u32, now: Time) -> std::result::Re
     let tries = if now < known.window_started_at + WINDOW {
         Tries { failures: known.failures.saturating_add(1), ..known }
     } else {
-        Tries { failures: (known.failures / limit * limit).saturating_add(1), window_started_at: now, ..known }
+        Tries {
+            failures: (known.failures / limit * limit).saturating_add(1),
+            window_started_at: now,
+            ..known
+        }
     };
     Ok(block_if_full(tries, limit, now))
 }
 
 /// Ends a round: after its last try comes the wait, then a new window.
 fn block_if_full(tries: Tries, limit: u32, now: Time) -> Tries {
-    if tries.failures % limit != 0 {
+    if !tries.failures.is_multiple_of(limit) {
         return tries;
     }
     let rounds_before = tries.failures / limit - 1;

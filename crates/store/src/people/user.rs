@@ -84,7 +84,8 @@ impl Users<'_> {
 
     /// The stored hash of the user's password.
     pub async fn password_hash(&self, id: UserId) -> Result<String> {
-        let (hash,): (String,) = self.tenant.db().one(&PASSWORD_HASH, args![self.tenant.id, id.to_db()]).await?;
+        let (hash,): (String,) =
+            self.tenant.db().one(&PASSWORD_HASH, args![self.tenant.id, id.to_db()]).await?;
         Ok(hash)
     }
 

@@ -98,7 +98,8 @@ fn create(path: &Path) -> io::Result<RootKey> {
     let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
     name.push(format!(".{}", hex::encode(random)));
     let draft = path.with_file_name(name);
-    let written = write_private(&draft, key.to_base64().expose_secret()).and_then(|()| fs::hard_link(&draft, path));
+    let written =
+        write_private(&draft, key.to_base64().expose_secret()).and_then(|()| fs::hard_link(&draft, path));
     let removed = fs::remove_file(&draft);
     written?;
     removed?;
@@ -166,7 +167,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("root.key");
         let keys: Vec<RootKey> = std::thread::scope(|scope| {
-            let starts: Vec<_> = (0..8).map(|_| scope.spawn(|| RootKey::load_or_create(&path).unwrap())).collect();
+            let starts: Vec<_> =
+                (0..8).map(|_| scope.spawn(|| RootKey::load_or_create(&path).unwrap())).collect();
             starts.into_iter().map(|start| start.join().unwrap()).collect()
         });
         assert!(keys.iter().all(|key| key.bytes() == keys[0].bytes()));

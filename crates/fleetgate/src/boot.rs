@@ -1,0 +1,319 @@
+//! Wiring: configuration in, a running node out. Also the operator's commands beside it.
+
+use std::{fs, fs::File, net::SocketAddr, path::Path};
+
+use domain::auth::Role;
+use outbound::{AllowRule, ClientOptions, EgressRules, HttpClient};
+use secrecy::{ExposeSecret, SecretString};
+use server::{App, ServerOptions};
+use service::{
+    Services,
+    account::{NewAccount, SetupState, TokenRequest},
+    job::{Options, Runner},
+};
+use store::{Location, RootKey, Store, people::InstallationKind};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::{
+    cli::{
+        exit::Exit,
+        failure::Failure,
+        operator::{TokenCommand, UserCommand},
+    },
+    config::{Config, LogFormat},
+    output::Output,
+    prompt::SecretSource,
+};
+
+mod doctor;
+
+pub(crate) use doctor::doctor;
+
+/// A node at work.
+pub(crate) struct Node {
+    /// The use cases.
+    pub(crate) services: Services,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    store: Store,
+    stop: CancellationToken,
+    background: Vec<JoinHandle<()>>,
+    server: JoinHandle<std::io::Result<()>>,
+    /// Held while it runs: a second process on the same folder refuses.
+    _lock: Option<File>,
+}
+
+impl Node {
+    /// Opens the data, then listens, then works. `more_allow` is added to the rules for what leaves.
+    pub(crate) async fn start(
+        config: &Config,
+        kind: InstallationKind,
+        more_allow: Vec<AllowRule>,
+    ) -> Result<Node, Failure> {
+        let lock = prepare_folder(config)?;
+        let store = open_store(config).await?;
+        store.installation(kind).await.map_err(|error| {
+            store_failure(error).advise("Choose another folder with `--data-dir`: demo data and real data never mix.")
+        })?;
+        let listener = TcpListener::bind(config.listen).await.map_err(|error| {
+            Failure::io(&format!("cannot listen on {}", config.listen), &error)
+                .advise("Another program may use the port; choose one with `--listen ADDR:PORT`.")
+        })?;
+        let address = listener.local_addr().map_err(|error| Failure::io("cannot listen", &error))?;
+        let mut allow = allow_rules(config)?;
+        allow.extend(more_allow);
+        let rules = EgressRules::new(allow).deny_listener(address);
+        let http = HttpClient::new(rules, ClientOptions::default()).map_err(|error| {
+            Failure::new(Exit::Failure, "http_client", format!("cannot set up outgoing connections: {error}"))
+        })?;
+        let services = Services::new(store.clone(), providers::all(), http);
+        let stop = CancellationToken::new();
+        let options = Options { workers: config.jobs.workers, ..Options::default() };
+        let runner = Runner::new(store.clone(), services.handlers(), options);
+        let mut background = vec![runner.start(stop.clone()), services.scheduler().start(stop.clone())];
+        background.extend(store.listen());
+        let app = App {
+            services: services.clone(),
+            options: ServerOptions {
+                public_url: config.public_url.as_ref().map(ToString::to_string),
+                secure_cookies: config.public_url.as_ref().is_some_and(|url| url.scheme() == "https"),
+            },
+        };
+        let stopped = stop.clone();
+        let server = crate::spawn::start(async move {
+            server::serve(listener, app, async move { stopped.cancelled().await }).await
+        });
+        Ok(Node { services, address, store, stop, background, server, _lock: lock })
+    }
+
+    /// Works until the process is asked to stop, then ends in order: no new requests, jobs back to the queue, data closed.
+    pub(crate) async fn run_until_asked_to_stop(self) -> Result<(), Failure> {
+        let Node { store, stop, background, mut server, .. } = self;
+        let ended = tokio::select! {
+            ended = &mut server => Some(ended),
+            () = asked_to_stop() => None,
+        };
+        info!("stopping: jobs go back to the queue");
+        stop.cancel();
+        let ended = match ended {
+            Some(ended) => ended,
+            None => server.await,
+        };
+        for task in background {
+            // A listener on the database's notifications ends with its connection.
+            if tokio::time::timeout(std::time::Duration::from_secs(12), task).await.is_err() {
+                break;
+            }
+        }
+        store.close().await;
+        match ended {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Failure::io("the server stopped", &error)),
+            Err(error) => Err(Failure::new(Exit::Failure, "server", format!("the server stopped: {error}"))),
+        }
+    }
+}
+
+async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signals) => {
+                signals.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminate => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+/// `fleetgate serve`.
+pub(crate) async fn serve(config: &Config, output: &Output) -> Result<Exit, Failure> {
+    start_log(config);
+    let node = Node::start(config, InstallationKind::Serve, Vec::new()).await?;
+    let address = config.public_url.as_ref().map_or_else(|| format!("http://{}", node.address), ToString::to_string);
+    output.line(&format!("Fleetgate listens on {address} ({})", node.services.engine_name()))?;
+    if let Some(token) = first_start_token(&node.services).await? {
+        output.line("")?;
+        output.line("Nobody can sign in yet. Make the first administrator with this set-up token, which works once:")?;
+        output.line(&format!("  {}", token.expose_secret()))?;
+        output.line(&format!("  POST {address}/api/v1/setup   {{\"token\", \"email\", \"name\", \"password\"}}"))?;
+        output.line("or here on this machine:  fleetgate user create --email you@example.com")?;
+    }
+    node.run_until_asked_to_stop().await?;
+    Ok(Exit::Ok)
+}
+
+async fn first_start_token(services: &Services) -> Result<Option<SecretString>, Failure> {
+    match services.accounts.setup_state().await.map_err(service_failure)? {
+        SetupState::Open => services.accounts.setup_token().await.map_err(service_failure),
+        SetupState::Closed { .. } => Ok(None),
+    }
+}
+
+/// `fleetgate migrate`.
+pub(crate) async fn migrate(config: &Config, output: &Output) -> Result<Exit, Failure> {
+    let _lock = prepare_folder(config)?;
+    let engine = Store::migrate(&location(config)).await.map_err(store_failure)?;
+    output.line(&format!("The {} database is up to date.", engine.name()))?;
+    Ok(Exit::Ok)
+}
+
+/// `fleetgate user …`: short transactions, also beside a running server.
+pub(crate) async fn user(command: UserCommand, config: &Config, output: &Output) -> Result<Exit, Failure> {
+    let services = operator_services(config).await?;
+    let accounts = &services.accounts;
+    match command {
+        UserCommand::Create { email, name, role, password } => {
+            let password = new_password(password.as_deref())?;
+            let name = name.unwrap_or_else(|| email.clone());
+            let new = NewAccount { email, name, role: Role::from(role), password };
+            let user = accounts.create_user(new).await.map_err(service_failure)?;
+            output.line(&format!("Created {} ({}).", user.email, user.role.name()))?;
+        }
+        UserCommand::List => {
+            let users = accounts.list_users().await.map_err(service_failure)?;
+            let state = |user: &store::people::User| if user.disabled_at.is_some() { "disabled" } else { "" };
+            let rows = users
+                .iter()
+                .map(|u| vec![u.email.clone(), u.name.clone(), u.role.name().to_owned(), state(u).to_owned()])
+                .collect();
+            output.table(&["E-mail", "Name", "Role", ""], rows)?;
+        }
+        UserCommand::ResetPassword { email, password } => {
+            let password = new_password(password.as_deref())?;
+            accounts.reset_password(&email, password).await.map_err(service_failure)?;
+            output.line(&format!("{email} has a new password and is signed out everywhere."))?;
+        }
+        UserCommand::Disable { email } => {
+            accounts.disable_user(&email).await.map_err(service_failure)?;
+            output.line(&format!("{email} cannot sign in any more, and its tokens are dead."))?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// `fleetgate token …`.
+pub(crate) async fn token(command: TokenCommand, config: &Config, output: &Output) -> Result<Exit, Failure> {
+    let services = operator_services(config).await?;
+    let TokenCommand::Create { email, name, days, kind } = command;
+    let request = TokenRequest { kind: kind.into(), name, permissions: None, days };
+    let made = services.accounts.create_token_for(&email, &request).await;
+    let (info, secret) = made.map_err(service_failure)?;
+    output.note(&format!("A token for {email}, until {}. It is shown this once:", info.expires_at));
+    output.line(secret.expose_secret())?;
+    Ok(Exit::Ok)
+}
+
+fn new_password(source: Option<&str>) -> Result<SecretString, Failure> {
+    let source = match source {
+        Some(source) => SecretSource::parse(source, "--password")?,
+        None => SecretSource::Prompt,
+    };
+    source.read("New password (12 characters or more)")
+}
+
+/// Services for commands at the console: they reach no RMM, so nothing may leave.
+async fn operator_services(config: &Config) -> Result<Services, Failure> {
+    let store = open_store(config).await?;
+    store.installation(InstallationKind::Serve).await.map_err(store_failure)?;
+    let http = HttpClient::new(EgressRules::default(), ClientOptions::default())
+        .map_err(|error| Failure::new(Exit::Failure, "http_client", error.to_string()))?;
+    Ok(Services::new(store, providers::all(), http))
+}
+
+fn location(config: &Config) -> Location {
+    match &config.database.url {
+        Some(url) => Location::Server(url.expose_secret().to_owned()),
+        None => Location::File(config.sqlite_file()),
+    }
+}
+
+pub(crate) async fn open_store(config: &Config) -> Result<Store, Failure> {
+    create_private_folder(&config.data_dir)?;
+    let key = root_key(config)?;
+    Store::open(&location(config), &key).await.map_err(store_failure)
+}
+
+fn root_key(config: &Config) -> Result<RootKey, Failure> {
+    let unusable = |error: store::secret::RootKeyError| {
+        Failure::new(Exit::Usage, "root_key", format!("the root key cannot be used: {error}"))
+    };
+    match &config.keys.root_key {
+        Some(text) => RootKey::from_base64(text.expose_secret()).map_err(unusable),
+        None => RootKey::load_or_create(&config.keys.root_key_file).map_err(unusable),
+    }
+}
+
+fn allow_rules(config: &Config) -> Result<Vec<AllowRule>, Failure> {
+    config
+        .outbound
+        .allow
+        .iter()
+        .map(|text| text.parse().map_err(|error| Failure::usage(format!("`outbound.allow`: {error}"))))
+        .collect()
+}
+
+/// Makes the data folder (0700) and takes its lock, so that no second process uses it.
+fn prepare_folder(config: &Config) -> Result<Option<File>, Failure> {
+    create_private_folder(&config.data_dir)?;
+    let path = config.data_dir.join("lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|error| Failure::io(&format!("cannot open `{}`", path.display()), &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(_) if config.database.url.is_some() => Ok(None),
+        Err(_) => Err(Failure::new(
+            Exit::Refused,
+            "folder_in_use",
+            format!("another Fleetgate uses the folder `{}`", config.data_dir.display()),
+        )
+        .advise("Stop it first, or choose another folder with `--data-dir`.")),
+    }
+}
+
+fn create_private_folder(path: &Path) -> Result<(), Failure> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    if path.is_dir() {
+        return Ok(());
+    }
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o700)))
+        .map_err(|error| Failure::io(&format!("cannot make the folder `{}`", path.display()), &error))
+}
+
+/// Structured log lines on standard error.
+pub(crate) fn start_log(config: &Config) {
+    use tracing_subscriber::{EnvFilter, fmt};
+    let filter = EnvFilter::try_new(&config.log.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Fails only if a log was started before, and then that one goes on.
+    let _started_before = match config.log.format {
+        LogFormat::Json => lines.json().try_init(),
+        LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
+    };
+}
+
+pub(crate) fn store_failure(error: store::StoreError) -> Failure {
+    let source = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+    Failure::new(Exit::Failure, "database", format!("{error}{source}"))
+        .advise("`fleetgate doctor` looks for the reason.")
+}
+
+pub(crate) fn service_failure(error: service::ServiceError) -> Failure {
+    use service::ServiceError as E;
+    let exit = match &error {
+        E::NotFound { .. } => Exit::NotFound,
+        E::Invalid { .. } | E::Conflict { .. } => Exit::Refused,
+        E::Unauthenticated { .. } | E::Forbidden(_) => Exit::SignIn,
+        E::Provider(_) => Exit::Rmm,
+        E::Throttled { .. } | E::Unavailable(_) | E::Internal(_) => Exit::Failure,
+    };
+    Failure::new(exit, "refused", error.to_string())
+}
+

@@ -1,0 +1,175 @@
+//! The command line: what can be typed, and which code runs then.
+//!
+//! Commands on the server's own machine (`serve`, `migrate`, `user` …) read the configuration and are carried out by
+//! `boot` and `demo`. All others are a client of the REST interface and know nothing that it does not say.
+
+pub(crate) mod assets;
+pub(crate) mod clients;
+pub(crate) mod clock;
+mod credentials;
+pub(crate) mod exit;
+pub(crate) mod failure;
+pub(crate) mod integration;
+pub(crate) mod operator;
+pub(crate) mod organizations;
+mod resolve;
+pub(crate) mod sync;
+
+use clap::{Args, Parser, Subcommand};
+
+pub(crate) use self::operator::{
+    ConfigArgs, DemoArgs, DoctorArgs, MigrateArgs, ServeArgs, TokenArgs, UserArgs,
+};
+use self::{exit::Exit, failure::Failure};
+use crate::{
+    api_client::{ApiClient, ApiFlags, Listed},
+    output::Output,
+};
+
+/// One gate for every machine of every RMM.
+#[derive(Debug, Parser)]
+#[command(name = "fleetgate", version, propagate_version = true, max_term_width = 110)]
+#[command(after_help = "`fleetgate help exit-codes` lists the exit codes. Manual: docs/cli.md")]
+pub(crate) struct Cli {
+    /// Which server, and as whom.
+    #[command(flatten)]
+    pub(crate) api: ApiFlags,
+    /// How to print.
+    #[command(flatten)]
+    pub(crate) form: FormFlags,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// How to print.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct FormFlags {
+    /// Print the server's JSON, for scripts; errors as problem documents on standard error.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print only what was asked for and errors: no notes, no progress.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the server.
+    Serve(ServeArgs),
+    /// Run a server with simulated RMMs and machines, to look around.
+    Demo(DemoArgs),
+    /// Bring the database up to this version; the server must not be running.
+    Migrate(MigrateArgs),
+    /// Look for mistakes in configuration, files and database.
+    Doctor(DoctorArgs),
+    /// Show the configuration in effect, and where each value comes from.
+    Config(ConfigArgs),
+    /// Manage users, on the server's machine.
+    User(UserArgs),
+    /// Make access tokens, on the server's machine.
+    Token(TokenArgs),
+    /// What talks to a server.
+    #[command(flatten)]
+    Remote(RemoteCommand),
+    /// List the exit codes.
+    #[command(name = "exit-codes", long_about = exit_codes_help())]
+    ExitCodes,
+}
+
+/// Commands that talk to a server, with a token.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RemoteCommand {
+    /// RMM accounts: connect, test, change, disconnect.
+    #[command(subcommand, visible_alias = "integrations")]
+    Integration(integration::Command),
+    /// The RMMs' organizations, and which client each belongs to.
+    #[command(subcommand, visible_alias = "organization")]
+    Organizations(organizations::Command),
+    /// Your clients.
+    #[command(subcommand, visible_alias = "client")]
+    Clients(clients::Command),
+    /// Fetch organizations and devices from an RMM, and see how that went.
+    #[command(subcommand)]
+    Sync(sync::Command),
+    /// The register of machines.
+    #[command(subcommand, visible_alias = "asset")]
+    Assets(assets::Command),
+}
+
+fn exit_codes_help() -> String {
+    format!("Exit codes, the same for all commands:\n\n{}", Exit::list())
+}
+
+/// Everything a user command needs.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// The server.
+    pub(crate) client: ApiClient,
+    /// Where answers go.
+    pub(crate) output: Output,
+}
+
+impl Session {
+    /// Reads address and token.
+    pub(crate) fn new(flags: &ApiFlags, output: Output) -> Result<Session, Failure> {
+        Ok(Session { client: ApiClient::new(flags)?, output })
+    }
+
+    /// Prints a list: the JSON as it is, or a table with a word about what is not shown.
+    fn print_list(
+        &self,
+        listed: &Listed,
+        headers: &[&str],
+        row: impl Fn(&serde_json::Value) -> Vec<String>,
+    ) -> Result<(), Failure> {
+        if self.output.is_json() {
+            return self.output.json(&listed.text);
+        }
+        if listed.items.is_empty() {
+            self.output.note("Nothing found.");
+            return Ok(());
+        }
+        self.output.table(headers, listed.items.iter().map(row).collect())?;
+        if listed.has_more {
+            let shown = listed.items.len();
+            let of = match (listed.total, listed.at_least) {
+                (Some(total), _) => format!("{shown} of {total}"),
+                (None, Some(least)) => format!("{shown} of more than {least}"),
+                (None, None) => format!("the first {shown}"),
+            };
+            self.output.note(&format!("Shown: {of}. `--all` shows everything."));
+        }
+        Ok(())
+    }
+
+    /// Prints one thing: its JSON, or what `people` makes of it.
+    fn print_one(
+        &self,
+        answer: &crate::api_client::Answer,
+        people: impl FnOnce(&serde_json::Value) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        if self.output.is_json() { self.output.json(&answer.text) } else { people(&answer.value) }
+    }
+}
+
+/// Runs a command that talks to a server.
+pub(crate) async fn run_remote(
+    command: RemoteCommand,
+    flags: &ApiFlags,
+    output: &Output,
+) -> Result<Exit, Failure> {
+    let session = Session::new(flags, output.clone())?;
+    match command {
+        RemoteCommand::Integration(command) => integration::run(command, &session).await,
+        RemoteCommand::Organizations(command) => organizations::run(command, &session).await,
+        RemoteCommand::Clients(command) => clients::run(command, &session).await,
+        RemoteCommand::Sync(command) => sync::run(command, &session).await,
+        RemoteCommand::Assets(command) => assets::run(command, &session).await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

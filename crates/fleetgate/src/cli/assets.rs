@@ -1,0 +1,254 @@
+//! `fleetgate assets …`: the register of machines.
+
+pub(super) mod download;
+mod filter;
+mod show;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Map, Value, json};
+
+use self::filter::{FilterArgs, TypeName};
+use super::{Session, clock, exit::Exit, failure::Failure, resolve};
+use crate::{
+    api_client::{Paging, Query},
+    output::value::{ago, find, is_true, shown},
+};
+
+/// What can be done with assets. They are named by name or id.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List assets.
+    List {
+        /// Which.
+        #[command(flatten)]
+        filter: Box<FilterArgs>,
+        /// How much.
+        #[command(flatten)]
+        paging: Paging,
+    },
+    /// Show one, each field with its source and age.
+    Show {
+        /// Name or id.
+        asset: String,
+    },
+    /// Change name, type or note. `--reset` gives a field back to the RMM.
+    Edit(EditArgs),
+    /// Show what happened to one, newest first.
+    History {
+        /// Name or id.
+        asset: String,
+        /// How much.
+        #[command(flatten)]
+        paging: Paging,
+    },
+    /// Write assets to a file.
+    Export {
+        /// Which.
+        #[command(flatten)]
+        filter: Box<FilterArgs>,
+        /// Form of the file.
+        #[arg(long, value_enum, default_value_t = Format::Csv)]
+        format: Format,
+        /// File to write; standard output if left out.
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// List machines that may be the same.
+    Proposals {
+        /// How much.
+        #[command(flatten)]
+        paging: Paging,
+    },
+    /// Say that a proposal is wrong: they are two machines.
+    Dismiss {
+        /// Id of the proposal.
+        proposal: String,
+    },
+}
+
+/// Form of an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For spreadsheets.
+    Csv,
+    /// For programs.
+    Json,
+}
+
+/// `assets edit`.
+#[derive(Args, Debug)]
+pub(crate) struct EditArgs {
+    /// Name or id.
+    asset: String,
+    /// New name.
+    #[arg(long)]
+    name: Option<String>,
+    /// What kind of machine it is.
+    #[arg(long = "type", value_enum)]
+    asset_type: Option<TypeName>,
+    /// A note.
+    #[arg(long)]
+    note: Option<String>,
+    /// Give a field back to the RMM, or remove the note. May be repeated.
+    #[arg(long, value_enum, value_name = "FIELD")]
+    reset: Vec<Field>,
+}
+
+/// A field that people may set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Field {
+    /// The name.
+    Name,
+    /// The type.
+    Type,
+    /// The note.
+    Note,
+}
+
+/// Runs one of them.
+pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
+    match command {
+        Command::List { filter, paging } => list_some(&filter, &paging, session).await?,
+        Command::Show { asset } => show(&asset, session).await?,
+        Command::Edit(args) => edit(args, session).await?,
+        Command::History { asset, paging } => history(&asset, &paging, session).await?,
+        Command::Export { filter, format, output } => {
+            let query = filter.query(session).await?;
+            let path = match format {
+                Format::Csv => "assets.csv",
+                Format::Json => "assets.json",
+            };
+            let response = session.client.download(&[path], &query).await?;
+            download::save(response, output.as_deref(), session).await?;
+        }
+        Command::Proposals { paging } => proposals(&paging, session).await?,
+        Command::Dismiss { proposal } => {
+            let answer = session.client.post(&["proposals", &proposal, "dismiss"], &json!({})).await?;
+            session.print_one(&answer, |_| session.output.line("Dismissed: they are two machines."))?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+async fn list_some(filter: &FilterArgs, paging: &Paging, session: &Session) -> Result<(), Failure> {
+    let query = filter.query(session).await?;
+    let listed = session.client.list(&["assets"], &query, paging).await?;
+    let now = clock::now();
+    let headers = ["Name", "Client", "Site", "Type", "Status", "System", "Last seen", "User", "RMM", "Id"];
+    session.print_list(&listed, &headers, |asset| {
+        vec![
+            shown(asset, "name"),
+            shown(asset, "client.name|client_name"),
+            shown(asset, "site.name|site_name"),
+            shown(asset, "type"),
+            status(asset),
+            shown(asset, "os"),
+            ago(asset, "last_seen", now),
+            shown(asset, "user"),
+            shown(asset, "provider"),
+            shown(asset, "id"),
+        ]
+    })
+}
+
+/// The status, and whether it can be relied on.
+fn status(asset: &Value) -> String {
+    let mut status = shown(asset, "status");
+    if is_true(asset, "status_stale") {
+        status.push_str(" (old)");
+    }
+    if find(asset, "missing_since|source.missing_since").is_some() {
+        status.push_str(" (missing)");
+    }
+    status
+}
+
+async fn show(wanted: &str, session: &Session) -> Result<(), Failure> {
+    let id = resolve::asset(&session.client, wanted).await?;
+    let answer = session.client.get(&["assets", &id], &Query::new()).await?;
+    session.print_one(&answer, |asset| show::print(asset, session))
+}
+
+async fn edit(args: EditArgs, session: &Session) -> Result<(), Failure> {
+    let body = changes(&args)?;
+    let id = resolve::asset(&session.client, &args.asset).await?;
+    let answer = session.client.patch(&["assets", &id], &body).await?;
+    session.print_one(&answer, |asset| show::print(asset, session))
+}
+
+/// The changed fields; null gives one back.
+fn changes(args: &EditArgs) -> Result<Value, Failure> {
+    let mut body = Map::new();
+    body.extend(args.name.iter().map(|name| ("name".to_owned(), json!(name))));
+    body.extend(args.asset_type.iter().map(|name| ("asset_type".to_owned(), json!(name.wire()))));
+    body.extend(args.note.iter().map(|note| ("note".to_owned(), json!(note))));
+    for field in &args.reset {
+        let name = match field {
+            Field::Name => "name",
+            Field::Type => "asset_type",
+            Field::Note => "note",
+        };
+        if body.insert(name.to_owned(), Value::Null).is_some() {
+            return Err(Failure::usage(format!("`{name}` is both set and reset")));
+        }
+    }
+    if body.is_empty() {
+        return Err(
+            Failure::usage("nothing to change was given").advise("Give --name, --type, --note or --reset.")
+        );
+    }
+    Ok(Value::Object(body))
+}
+
+async fn history(wanted: &str, paging: &Paging, session: &Session) -> Result<(), Failure> {
+    let id = resolve::asset(&session.client, wanted).await?;
+    let listed = session.client.list(&["assets", &id, "history"], &Query::new(), paging).await?;
+    let now = clock::now();
+    session.print_list(&listed, &["When", "What", "Changes"], |event| {
+        vec![ago(event, "at", now), shown(event, "kind").replace('_', " "), shown(event, "data")]
+    })
+}
+
+async fn proposals(paging: &Paging, session: &Session) -> Result<(), Failure> {
+    let listed = session.client.list(&["proposals"], &vec![("state", "open".to_owned())], paging).await?;
+    let now = clock::now();
+    session.print_list(
+        &listed,
+        &["Proposal", "Machine", "May be the same as", "Why", "Score", "Found"],
+        |proposal| {
+            vec![
+                shown(proposal, "asset_name|asset_id"),
+                shown(proposal, "other_asset_name|other_asset_id"),
+                shown(proposal, "reason").replace('_', " "),
+                shown(proposal, "score"),
+                ago(proposal, "created_at", now),
+                shown(proposal, "id"),
+            ]
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(name: Option<&str>, reset: Vec<Field>) -> EditArgs {
+        EditArgs { asset: "a".to_owned(), name: name.map(str::to_owned), asset_type: None, note: None, reset }
+    }
+
+    #[test]
+    fn a_reset_field_is_null_and_an_untouched_one_is_not_sent() {
+        let body = changes(&args(Some("PC-1"), vec![Field::Note])).unwrap();
+        assert_eq!(body, json!({ "name": "PC-1", "note": null }));
+        assert_eq!(changes(&args(None, Vec::new())).unwrap_err().exit, Exit::Usage);
+        assert_eq!(changes(&args(Some("x"), vec![Field::Name])).unwrap_err().exit, Exit::Usage);
+    }
+
+    #[test]
+    fn a_status_says_whether_it_can_be_relied_on() {
+        let asset = json!({ "status": "online", "status_stale": true, "source": { "missing_since": "x" } });
+        assert_eq!(status(&asset), "online (old) (missing)");
+    }
+}

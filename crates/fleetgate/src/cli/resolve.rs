@@ -1,0 +1,194 @@
+//! Names where ids are expected. A name that fits several is an error that lists them: never a guess.
+
+use domain::client::name_key;
+use serde_json::Value;
+
+use super::{exit::Exit, failure::Failure};
+use crate::{
+    api_client::{ApiClient, Paging, Query},
+    output::{
+        text::plain,
+        value::{shown, text},
+    },
+};
+
+/// Something that a name may mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Candidate {
+    pub(super) id: String,
+    pub(super) name: String,
+    /// What tells it from others of the same name.
+    pub(super) hint: String,
+}
+
+/// Is this an id with this prefix?
+pub(super) fn is_id(text: &str, prefix: &str) -> bool {
+    let hex = text.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_'));
+    hex.is_some_and(|hex| hex.len() == 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// The one candidate of this name, whatever the case.
+fn pick(what: &str, wanted: &str, candidates: Vec<Candidate>) -> Result<Candidate, Failure> {
+    let key = name_key(wanted);
+    let (mut fitting, others): (Vec<Candidate>, Vec<Candidate>) =
+        candidates.into_iter().partition(|candidate| name_key(&candidate.name) == key);
+    match (fitting.pop(), fitting.is_empty()) {
+        (Some(only), true) => Ok(only),
+        (Some(last), false) => {
+            let failure = Failure::new(
+                Exit::Refused,
+                "ambiguous_name",
+                format!(
+                    "there are {} with the name `{wanted}` ({what}); name one by its id",
+                    fitting.len() + 1
+                ),
+            );
+            Err(fitting
+                .iter()
+                .chain([&last])
+                .fold(failure, |failure, candidate| failure.advise(line(candidate))))
+        }
+        (None, _) => {
+            let failure = Failure::not_found(format!("there is no {what} `{wanted}`"));
+            Err(match others.len() {
+                0 => failure,
+                _ => failure.advise(format!(
+                    "Near: {}",
+                    others.iter().take(8).map(line).collect::<Vec<_>>().join("; ")
+                )),
+            })
+        }
+    }
+}
+
+fn line(candidate: &Candidate) -> String {
+    let hint = if candidate.hint.is_empty() { String::new() } else { format!(", {}", candidate.hint) };
+    plain(&format!("{} ({}{hint})", candidate.name, candidate.id))
+}
+
+fn candidates(items: &[Value], hint: &str) -> Vec<Candidate> {
+    let candidate = |item: &Value| Candidate {
+        id: shown(item, "id"),
+        name: shown(item, "name"),
+        hint: shown(item, hint),
+    };
+    items.iter().map(candidate).collect()
+}
+
+/// An integration by id or name.
+pub(super) async fn integration(client: &ApiClient, wanted: &str) -> Result<String, Failure> {
+    if is_id(wanted, "int") {
+        return Ok(wanted.to_owned());
+    }
+    let listed = client.list(&["integrations"], &Query::new(), &Paging::default()).await?;
+    Ok(pick("integration", wanted, candidates(&listed.items, "provider"))?.id)
+}
+
+/// A client by id or name.
+pub(super) async fn client(client: &ApiClient, wanted: &str) -> Result<String, Failure> {
+    if is_id(wanted, "cli") {
+        return Ok(wanted.to_owned());
+    }
+    let listed = client.list(&["clients"], &vec![("text", wanted.to_owned())], &Paging::ALL).await?;
+    Ok(pick("client", wanted, candidates(&listed.items, "archived_at"))?.id)
+}
+
+/// A client as [`client`], archived ones among them.
+pub(super) async fn archived_client(client: &ApiClient, wanted: &str) -> Result<String, Failure> {
+    if is_id(wanted, "cli") {
+        return Ok(wanted.to_owned());
+    }
+    let query = vec![("text", wanted.to_owned()), ("archived", "true".to_owned())];
+    let listed = client.list(&["clients"], &query, &Paging::ALL).await?;
+    Ok(pick("archived client", wanted, candidates(&listed.items, "archived_at"))?.id)
+}
+
+/// A site of a client by id or name.
+pub(super) async fn site(
+    client: &ApiClient,
+    client_id: Option<&str>,
+    wanted: &str,
+) -> Result<String, Failure> {
+    if is_id(wanted, "sit") {
+        return Ok(wanted.to_owned());
+    }
+    let Some(client_id) = client_id else {
+        return Err(Failure::usage("a site is named together with its client: add `--client NAME`"));
+    };
+    let answer = client.get(&["clients", client_id], &Query::new()).await?;
+    let sites = crate::output::value::list(&answer.value, "sites");
+    Ok(pick("site", wanted, candidates(sites, "id"))?.id)
+}
+
+/// An organization by id, or by name within an integration.
+pub(super) async fn organization(
+    client: &ApiClient,
+    within: Option<&str>,
+    wanted: &str,
+) -> Result<String, Failure> {
+    if is_id(wanted, "org") {
+        return Ok(wanted.to_owned());
+    }
+    let mut query: Query = vec![("text", wanted.to_owned())];
+    if let Some(name) = within {
+        query.push(("integration_id", integration(client, name).await?));
+    }
+    let listed = client.list(&["organizations"], &query, &Paging::ALL).await?;
+    Ok(pick("organization", wanted, candidates(&listed.items, "integration_id"))?.id)
+}
+
+/// An asset by id or name.
+pub(super) async fn asset(client: &ApiClient, wanted: &str) -> Result<String, Failure> {
+    if is_id(wanted, "ast") {
+        return Ok(wanted.to_owned());
+    }
+    let listed = client.list(&["assets"], &vec![("text", wanted.to_owned())], &Paging::ALL).await?;
+    Ok(pick("asset", wanted, candidates(&listed.items, "client.name"))?.id)
+}
+
+/// The provider descriptor of this id.
+pub(super) fn provider<'a>(providers: &'a [Value], wanted: &str) -> Result<&'a Value, Failure> {
+    let found = providers.iter().find(|provider| text(provider, "id") == Some(wanted));
+    found.ok_or_else(|| {
+        let known: Vec<String> = providers.iter().map(|provider| shown(provider, "id")).collect();
+        Failure::not_found(format!("there is no provider `{wanted}`"))
+            .advise(format!("Providers are: {}", known.join(", ")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(name: &str, id: &str) -> Candidate {
+        Candidate { id: id.to_owned(), name: name.to_owned(), hint: "Contoso".to_owned() }
+    }
+
+    #[test]
+    fn a_name_counts_whatever_its_case_and_blanks() {
+        let found =
+            pick("client", "contoso  DENTAL", vec![named("Contoso Dental", "a"), named("Contoso", "b")]);
+        assert_eq!(found.unwrap().id, "a");
+    }
+
+    #[test]
+    fn an_ambiguous_name_lists_the_candidates() {
+        let failure = pick("asset", "pc-1", vec![named("PC-1", "a"), named("pc-1", "b")]).unwrap_err();
+        assert_eq!(failure.exit, Exit::Refused);
+        assert_eq!(failure.advice, ["PC-1 (a, Contoso)", "pc-1 (b, Contoso)"]);
+    }
+
+    #[test]
+    fn an_unknown_name_lists_what_is_near() {
+        let failure = pick("client", "Contos", vec![named("Contoso", "a")]).unwrap_err();
+        assert_eq!((failure.exit, failure.advice.len()), (Exit::NotFound, 1));
+        assert!(pick("client", "x", Vec::new()).unwrap_err().advice.is_empty());
+    }
+
+    #[test]
+    fn ids_are_recognised() {
+        assert!(is_id("int_0192aaaaaaaaaaaaaaaaaaaaaaaaaaaa", "int"));
+        assert!(!is_id("int_0192", "int"));
+        assert!(!is_id("cli_0192aaaaaaaaaaaaaaaaaaaaaaaaaaaa", "int"));
+    }
+}

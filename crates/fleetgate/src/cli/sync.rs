@@ -1,0 +1,284 @@
+//! `fleetgate sync …`: start a sync run, watch it, look at old ones.
+
+mod watch;
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+use super::{Session, clock, exit::Exit, failure::Failure, resolve};
+use crate::{
+    api_client::{Paging, Query},
+    output::{
+        time::took,
+        value::{ago, find, is_true, number, shown, text},
+    },
+};
+
+/// How many items of a run are shown.
+const FIRST_ITEMS: u16 = 10;
+
+/// What can be done with syncs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Fetch the organizations (the RMM's clients) of an integration.
+    #[command(visible_alias = "organizations")]
+    Clients(StartArgs),
+    /// Fetch the devices of mapped organizations.
+    Devices(StartArgs),
+    /// Fetch details of devices: hardware, thresholds.
+    Details(StartArgs),
+    /// Fetch which devices are online.
+    Presence(StartArgs),
+    /// List sync runs, newest first.
+    Runs(RunsArgs),
+    /// Show a run with the items that failed.
+    Show {
+        /// Its id.
+        run: String,
+        /// Show all its items.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Ask a run to stop.
+    Cancel {
+        /// Its id.
+        run: String,
+    },
+}
+
+/// Starting a run.
+#[derive(Args, Debug)]
+pub(crate) struct StartArgs {
+    /// Name or id.
+    integration: String,
+    /// Only say what would change.
+    #[arg(long)]
+    preview: bool,
+    /// Do not wait for the end.
+    #[arg(long)]
+    no_wait: bool,
+}
+
+/// `sync runs`.
+#[derive(Args, Debug)]
+pub(crate) struct RunsArgs {
+    /// Of this integration.
+    #[arg(long, value_name = "NAME")]
+    integration: Option<String>,
+    /// Of this kind.
+    #[arg(long, value_enum)]
+    kind: Option<Kind>,
+    /// In this state.
+    #[arg(long, value_enum)]
+    state: Option<State>,
+    /// How much.
+    #[command(flatten)]
+    paging: Paging,
+}
+
+/// A kind of run, as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// Organizations into mappings.
+    Organizations,
+    /// Devices into assets.
+    Devices,
+    /// Hardware and thresholds.
+    Details,
+    /// Who is online.
+    Presence,
+}
+
+/// A state of a run, as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum State {
+    /// Waits.
+    Queued,
+    /// At work.
+    Running,
+    /// Done.
+    Succeeded,
+    /// Done in part.
+    Partial,
+    /// Stopped by an error.
+    Failed,
+    /// Stopped by a person.
+    Cancelled,
+}
+
+/// Runs one of them.
+pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
+    match command {
+        Command::Clients(args) => start("organizations", &args, session).await,
+        Command::Devices(args) => start("devices", &args, session).await,
+        Command::Details(args) => start("details", &args, session).await,
+        Command::Presence(args) => start("presence", &args, session).await,
+        Command::Runs(args) => list_runs(args, session).await,
+        Command::Show { run, all } => show(&run, all, session).await,
+        Command::Cancel { run } => cancel(&run, session).await,
+    }
+}
+
+async fn start(kind: &str, args: &StartArgs, session: &Session) -> Result<Exit, Failure> {
+    let id = resolve::integration(&session.client, &args.integration).await?;
+    let body = json!({ "kind": kind, "preview": args.preview });
+    let answer = session.client.post(&["integrations", &id, "sync"], &body).await?;
+    let run = shown(&answer.value, "id");
+    if args.no_wait {
+        session.print_one(&answer, |value| session.output.line(&shown(value, "id")))?;
+        session.output.note(&format!("Started. `fleetgate sync show {run}` tells how it goes."));
+        return Ok(Exit::Ok);
+    }
+    let last = watch::until_over(&run, answer, session).await?;
+    session.print_one(&last, |value| print_summary(value, session))?;
+    if !session.output.is_json() {
+        print_items(&last.value, &Paging::first(FIRST_ITEMS), session).await?;
+    }
+    Ok(exit_of(&last.value))
+}
+
+/// A run that failed with a sentence failed at the RMM.
+fn exit_of(run: &Value) -> Exit {
+    match text(run, "state") {
+        Some("succeeded" | "queued" | "running") => Exit::Ok,
+        Some("partial") => Exit::Partial,
+        Some("failed") if find(run, "problem").is_some() => Exit::Rmm,
+        _ => Exit::Failure,
+    }
+}
+
+async fn list_runs(args: RunsArgs, session: &Session) -> Result<Exit, Failure> {
+    let mut query = Query::new();
+    if let Some(name) = &args.integration {
+        query.push(("integration_id", resolve::integration(&session.client, name).await?));
+    }
+    let kind = args.kind.and_then(|kind| kind.to_possible_value());
+    query.extend(kind.map(|kind| ("kind", kind.get_name().to_owned())));
+    let state = args.state.and_then(|state| state.to_possible_value());
+    query.extend(state.map(|state| ("state", state.get_name().to_owned())));
+    let listed = session.client.list(&["sync-runs"], &query, &args.paging).await?;
+    let now = clock::now();
+    session.print_list(
+        &listed,
+        &["Run", "Integration", "Kind", "State", "Asked by", "Asked", "What"],
+        |run| {
+            vec![
+                shown(run, "id"),
+                shown(run, "integration_id"),
+                kind_of(run),
+                shown(run, "state"),
+                shown(run, "requested_by"),
+                ago(run, "created_at", now),
+                counts(run),
+            ]
+        },
+    )?;
+    Ok(Exit::Ok)
+}
+
+fn kind_of(run: &Value) -> String {
+    let preview = if is_true(run, "preview") { " (preview)" } else { "" };
+    format!("{}{preview}", shown(run, "kind"))
+}
+
+/// The counts that are not zero: `120 read, 3 created`.
+fn counts(run: &Value) -> String {
+    const NAMES: [&str; 9] =
+        ["read", "created", "updated", "unchanged", "moved", "returned", "missing", "failed", "incomplete"];
+    let counted = NAMES.iter().filter_map(|name| {
+        let count = number(run, &format!("counts.{name}")).filter(|count| *count > 0)?;
+        let word = if *name == "incomplete" { "organizations incomplete" } else { name };
+        Some(format!("{count} {word}"))
+    });
+    counted.collect::<Vec<_>>().join(", ")
+}
+
+async fn show(run: &str, all: bool, session: &Session) -> Result<Exit, Failure> {
+    let answer = session.client.get(&["sync-runs", run], &Query::new()).await?;
+    session.print_one(&answer, |value| print_summary(value, session))?;
+    if !session.output.is_json() {
+        let paging = if all { Paging::ALL } else { Paging::first(FIRST_ITEMS) };
+        print_items(&answer.value, &paging, session).await?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn print_summary(run: &Value, session: &Session) -> Result<(), Failure> {
+    let now = clock::now();
+    session.output.facts(&[
+        ("Run", shown(run, "id")),
+        ("Kind", kind_of(run)),
+        ("State", shown(run, "state")),
+        ("Stage", if is_open(run) { watch::progress_line(run) } else { String::new() }),
+        ("Asked", format!("{} by {}", ago(run, "created_at", now), shown(run, "requested_by"))),
+        ("Took", duration(run)),
+        (if is_true(run, "preview") { "Would" } else { "Result" }, counts(run)),
+        ("Problem", shown(run, "problem.message")),
+        ("What to do", shown(run, "problem.fix")),
+    ])
+}
+
+fn is_open(run: &Value) -> bool {
+    matches!(text(run, "state"), Some("queued" | "running"))
+}
+
+fn duration(run: &Value) -> String {
+    let time = |path| text(run, path).and_then(|text| text.parse::<domain::Time>().ok());
+    match (time("started_at"), time("ended_at")) {
+        (Some(started), Some(ended)) => took(ended.since(started)),
+        _ => String::new(),
+    }
+}
+
+/// Rows that failed; in a preview what would change.
+async fn print_items(run: &Value, paging: &Paging, session: &Session) -> Result<(), Failure> {
+    let is_counted = |path| number(run, path).is_some_and(|count| count > 0);
+    let has_items = is_true(run, "preview") || is_counted("counts.failed") || is_counted("counts.incomplete");
+    if !has_items {
+        return Ok(());
+    }
+    let id = shown(run, "id");
+    let listed = session.client.list(&["sync-runs", &id, "items"], &Query::new(), paging).await?;
+    if listed.items.is_empty() {
+        return Ok(());
+    }
+    let row = |item: &Value| {
+        vec![shown(item, "action"), shown(item, "name"), shown(item, "external_id"), shown(item, "message")]
+    };
+    session
+        .output
+        .table(&["What", "Name", "Id at the RMM", "Message"], listed.items.iter().map(row).collect())?;
+    if listed.has_more {
+        session.output.note(&format!("There are more: `fleetgate sync show {id} --all`."));
+    }
+    Ok(())
+}
+
+async fn cancel(run: &str, session: &Session) -> Result<Exit, Failure> {
+    let answer = session.client.post(&["sync-runs", run, "cancel"], &json!({})).await?;
+    session.print_one(&answer, |value| print_summary(value, session))?;
+    session.output.note("Asked to stop. It ends after the piece it is working on.");
+    Ok(Exit::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_code_follows_the_state() {
+        let exit = |run: Value| exit_of(&run);
+        assert_eq!(exit(json!({ "state": "succeeded" })), Exit::Ok);
+        assert_eq!(exit(json!({ "state": "partial" })), Exit::Partial);
+        assert_eq!(exit(json!({ "state": "failed", "problem": { "code": "key_wrong" } })), Exit::Rmm);
+        assert_eq!(exit(json!({ "state": "failed", "problem": null })), Exit::Failure);
+        assert_eq!(exit(json!({ "state": "cancelled" })), Exit::Failure);
+    }
+
+    #[test]
+    fn zero_counts_are_left_out() {
+        let run =
+            json!({ "counts": { "read": 120, "created": 3, "failed": 0, "incomplete": 1, "calls": 9 } });
+        assert_eq!(counts(&run), "120 read, 3 created, 1 organizations incomplete");
+    }
+}

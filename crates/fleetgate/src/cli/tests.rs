@@ -1,0 +1,85 @@
+use clap::{CommandFactory, Parser};
+
+use super::*;
+
+#[track_caller]
+fn check_parses(typed: &str) -> Cli {
+    match Cli::try_parse_from(typed.split_whitespace()) {
+        Ok(cli) => cli,
+        Err(error) => panic!("{typed}: {error}"),
+    }
+}
+
+#[test]
+fn the_definition_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn documented_commands_can_be_typed() {
+    let document = include_str!("../../../../docs/cli.md");
+    let mut checked = 0;
+    for line in document.lines().filter_map(|line| line.strip_prefix("$ ")) {
+        let command =
+            line.split(" # ").next().unwrap().split(" > ").next().unwrap().split(" < ").next().unwrap();
+        let words: Vec<String> = split_quoted(command);
+        if words.first().is_some_and(|word| word == "fleetgate") && !words.iter().any(|word| word == "help") {
+            if let Err(error) = Cli::try_parse_from(&words) {
+                panic!("{line}: {error}");
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked > 20, "only {checked} commands in docs/cli.md");
+}
+
+/// Words as a shell splits them, quotes for blanks only.
+fn split_quoted(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (index, part) in line.split('\'').enumerate() {
+        if index % 2 == 1 {
+            words.push(part.to_owned());
+        } else {
+            words.extend(part.split_whitespace().map(str::to_owned));
+        }
+    }
+    words
+}
+
+#[test]
+fn there_is_no_way_to_type_a_token() {
+    let error = Cli::try_parse_from(["fleetgate", "assets", "list", "--token=fgu_s3cret"]).unwrap_err();
+    assert_eq!(error.exit_code(), i32::from(Exit::Usage.code()));
+    assert!(!error.to_string().contains("fgu_s3cret"), "{error}");
+}
+
+#[test]
+fn configuration_flags_stand_before_or_after_the_subcommand() {
+    for typed in [
+        "fleetgate user --data-dir d list",
+        "fleetgate user list --data-dir d",
+        "fleetgate serve --listen 0.0.0.0:1 --data-dir d --outbound-allow 10.0.0.0/8 --outbound-allow 127.0.0.1/32",
+        "fleetgate demo --agents 9 --clients 2 --living --listen 127.0.0.1:0 --data-dir d",
+        "fleetgate token create --email a@b --name x --days 7 --kind agent --config f.toml",
+    ] {
+        check_parses(typed);
+    }
+}
+
+#[test]
+fn output_flags_stand_anywhere() {
+    for typed in
+        ["fleetgate --json assets list", "fleetgate assets --json list", "fleetgate assets list --json"]
+    {
+        assert!(check_parses(typed).form.json, "{typed}");
+    }
+}
+
+#[test]
+fn help_lists_the_exit_codes() {
+    let error = Cli::try_parse_from(["fleetgate", "help", "exit-codes"]).unwrap_err();
+    let text = error.to_string();
+    for exit in Exit::ALL {
+        assert!(text.contains(exit.meaning()), "{text}");
+    }
+}

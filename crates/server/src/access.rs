@@ -1,0 +1,204 @@
+//! Who may call what: one table, enforced before any handler runs.
+//!
+//! A method that is not in the table does not exist, whatever the router says. The services check the same permissions
+//! again; here they are checked before a body is read, so that nobody learns from the errors of input.
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    middleware::Next,
+    response::Response,
+};
+use domain::auth::Permission;
+use http::{Method, StatusCode};
+
+use crate::{
+    app::AppState,
+    ctx::RequestMeta,
+    error::{ApiError, missing_permission},
+    session,
+};
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Anyone.
+    Open,
+    /// Anyone who is signed in, for what is their own.
+    SignedIn,
+    /// Who holds this permission.
+    Needs(Permission),
+}
+
+const CLIENTS: Access = Access::Needs(Permission::ClientsManage);
+const READ: Access = Access::Needs(Permission::AssetsRead);
+const SEE: Access = Access::Needs(Permission::IntegrationsRead);
+const SETTINGS: Access = Access::Needs(Permission::SystemSettings);
+const WRITE: Access = Access::Needs(Permission::AssetsWrite);
+
+/// Every operation there is. `HEAD` goes with `GET`.
+#[rustfmt::skip]
+pub(crate) const TABLE: &[(&str, &str, Access)] = &[
+    ("GET",    "/healthz", Access::Open),
+    ("GET",    "/readyz", Access::Open),
+    ("GET",    "/metrics", Access::Open), // decides by itself: see `metrics`
+    ("GET",    "/openapi.json", Access::Open),
+    ("GET",    "/api/v1/setup", Access::Open),
+    ("POST",   "/api/v1/setup", Access::Open),
+    ("POST",   "/api/v1/session", Access::Open),
+    ("DELETE", "/api/v1/session", Access::SignedIn),
+    ("GET",    "/api/v1/me", Access::SignedIn),
+    ("PUT",    "/api/v1/me/password", Access::SignedIn),
+    ("GET",    "/api/v1/tokens", Access::SignedIn),
+    ("POST",   "/api/v1/tokens", Access::SignedIn),
+    ("DELETE", "/api/v1/tokens/{id}", Access::SignedIn),
+    ("GET",    "/api/v1/providers", Access::SignedIn),
+    ("GET",    "/api/v1/integrations", SEE),
+    ("POST",   "/api/v1/integrations", SETTINGS),
+    ("POST",   "/api/v1/integrations/test", SETTINGS),
+    ("GET",    "/api/v1/integrations/{id}", SEE),
+    ("PATCH",  "/api/v1/integrations/{id}", SETTINGS),
+    ("POST",   "/api/v1/integrations/{id}/test", SETTINGS),
+    ("POST",   "/api/v1/integrations/{id}/sign-in", SETTINGS),
+    ("POST",   "/api/v1/integrations/{id}/disconnect", SETTINGS),
+    ("POST",   "/api/v1/integrations/{id}/reconnect", SETTINGS),
+    ("POST",   "/api/v1/integrations/{id}/sync", SETTINGS),
+    ("GET",    "/api/v1/sync-runs", SEE),
+    ("GET",    "/api/v1/sync-runs/{id}", SEE),
+    ("GET",    "/api/v1/sync-runs/{id}/items", SEE),
+    ("POST",   "/api/v1/sync-runs/{id}/cancel", SETTINGS),
+    ("GET",    "/api/v1/organizations", SEE),
+    ("GET",    "/api/v1/organizations.csv", SEE),
+    ("PATCH",  "/api/v1/organizations/{id}", SETTINGS),
+    ("POST",   "/api/v1/organizations/{id}/undo", SETTINGS),
+    ("POST",   "/api/v1/organizations/accept-suggestions", SETTINGS),
+    ("POST",   "/api/v1/organizations/import", SETTINGS),
+    ("GET",    "/api/v1/clients", READ),
+    ("POST",   "/api/v1/clients", CLIENTS),
+    ("GET",    "/api/v1/clients/{id}", READ),
+    ("PATCH",  "/api/v1/clients/{id}", CLIENTS),
+    ("POST",   "/api/v1/clients/{id}/archive", CLIENTS),
+    ("POST",   "/api/v1/clients/{id}/restore", CLIENTS),
+    ("POST",   "/api/v1/clients/{id}/merge", CLIENTS),
+    ("GET",    "/api/v1/assets", READ),
+    ("GET",    "/api/v1/assets.csv", READ),
+    ("GET",    "/api/v1/assets.json", READ),
+    ("GET",    "/api/v1/assets/{id}", READ),
+    ("PATCH",  "/api/v1/assets/{id}", WRITE),
+    ("GET",    "/api/v1/assets/{id}/history", READ),
+    ("GET",    "/api/v1/proposals", READ),
+    ("POST",   "/api/v1/proposals/{id}/dismiss", WRITE),
+    ("GET",    "/api/v1/events", READ),
+];
+
+/// The rule for an operation.
+pub(crate) fn rule(method: &str, path: &str) -> Option<Access> {
+    let method = if method == "HEAD" { "GET" } else { method };
+    TABLE.iter().find(|row| (row.0, row.1) == (method, path)).map(|row| row.2)
+}
+
+/// The methods of a path, for `Allow`.
+fn allowed(path: &str) -> String {
+    let methods = TABLE.iter().filter(|row| row.1 == path).flat_map(|row| match row.0 {
+        "GET" => &["GET", "HEAD"][..],
+        _ => std::slice::from_ref(&row.0),
+    });
+    methods.copied().collect::<Vec<_>>().join(", ")
+}
+
+/// The layer before all routes: finds the rule, the caller and refuses what does not fit.
+pub(crate) async fn authorize(
+    State(app): State<AppState>,
+    meta: RequestMeta,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str).unwrap_or_default();
+    let Some(access) = rule(request.method().as_str(), path) else {
+        return Err(method_not_allowed(path));
+    };
+    if changes(request.method()) {
+        session::check_origin(request.headers(), app.options.public_url.as_deref())?;
+    }
+    if access == Access::Open {
+        return Ok(next.run(request).await);
+    }
+    let caller = session::authenticate(&app, request.headers(), &meta).await?;
+    if let Access::Needs(permission) = access
+        && !caller.ctx.actor.permissions.has(permission)
+    {
+        return Err(missing_permission(permission));
+    }
+    request.extensions_mut().insert(caller);
+    Ok(next.run(request).await)
+}
+
+/// May a request of this method change something?
+fn changes(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+fn method_not_allowed(path: &str) -> ApiError {
+    let allow = allowed(path);
+    if allow.is_empty() {
+        return not_found();
+    }
+    let detail = format!("this path knows {allow}");
+    let mut error = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
+    error.more.allow = Some(allow);
+    error
+}
+
+/// No route of this name.
+pub(crate) fn not_found() -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "there is no route by this name; `/openapi.json` lists all",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_operation_stands_once() {
+        let operations: BTreeSet<_> = TABLE.iter().map(|row| (row.0, row.1)).collect();
+        assert_eq!(operations.len(), TABLE.len());
+    }
+
+    #[test]
+    fn open_routes_are_few_and_known() {
+        let open: Vec<_> =
+            TABLE.iter().filter(|row| row.2 == Access::Open).map(|row| (row.0, row.1)).collect();
+        let known = [
+            ("GET", "/healthz"),
+            ("GET", "/readyz"),
+            ("GET", "/metrics"),
+            ("GET", "/openapi.json"),
+            ("GET", "/api/v1/setup"),
+            ("POST", "/api/v1/setup"),
+            ("POST", "/api/v1/session"),
+        ];
+        assert_eq!(open, known);
+    }
+
+    #[test]
+    fn writes_need_more_than_reading_rights() {
+        let reading = [Permission::AssetsRead, Permission::IntegrationsRead];
+        for (method, path, access) in TABLE.iter().filter(|row| row.0 != "GET") {
+            assert!(!matches!(access, Access::Needs(p) if reading.contains(p)), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn a_method_out_of_the_table_is_refused_with_the_right_ones() {
+        let error = method_not_allowed("/api/v1/clients");
+        assert_eq!((error.status.as_u16(), error.more.allow.as_deref()), (405, Some("GET, HEAD, POST")));
+        assert_eq!(method_not_allowed("/api/v1/nothing").status.as_u16(), 404);
+        assert_eq!(rule("HEAD", "/api/v1/me"), Some(Access::SignedIn));
+        assert_eq!(rule("PUT", "/api/v1/me"), None);
+    }
+}

@@ -1,0 +1,521 @@
+//! How an asset looks on the wire: a row of a list, and one in full with source and age of every field.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    asset::{Asset, AssetSource},
+    status::Status,
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::wire;
+
+/// A client by id and name.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ClientRef {
+    /// Its id.
+    id: wire::ClientId,
+    /// Its name.
+    name: String,
+}
+
+/// A site by id and name.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SiteRef {
+    /// Its id.
+    id: wire::SiteId,
+    /// Its name.
+    name: String,
+}
+
+/// An asset as a row of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AssetItem {
+    /// Its id.
+    pub(crate) id: wire::AssetId,
+    /// Its name.
+    pub(crate) name: String,
+    /// Whose it is.
+    pub(crate) client: ClientRef,
+    /// Where it stands.
+    pub(crate) site: Option<SiteRef>,
+    /// What it is.
+    #[serde(rename = "type")]
+    pub(crate) asset_type: wire::AssetType,
+    /// Whether it reports.
+    pub(crate) status: wire::Status,
+    /// The last look at the RMM is older than two intervals.
+    pub(crate) status_stale: bool,
+    /// The last successful look at the RMM.
+    pub(crate) observed_at: Option<wire::Time>,
+    /// When it last reported to the RMM.
+    pub(crate) last_seen: Option<wire::Time>,
+    /// Who is logged in, or who was last.
+    pub(crate) user: Option<String>,
+    /// Is `user` logged in now?
+    pub(crate) user_is_current: bool,
+    /// Operating system with version.
+    pub(crate) os: Option<String>,
+    /// Manufacturer and model.
+    pub(crate) make_model: Option<String>,
+    /// Serial number.
+    pub(crate) serial: Option<String>,
+    /// Addresses in the local network.
+    pub(crate) lan_ips: Vec<String>,
+    /// Address seen from outside.
+    pub(crate) wan_ip: Option<String>,
+    /// It waits for a restart.
+    pub(crate) needs_reboot: Option<bool>,
+    /// Patches wait to be installed.
+    pub(crate) patches_pending: Option<bool>,
+    /// The RMM's own maintenance mode.
+    pub(crate) maintenance: Option<bool>,
+    /// Version of the RMM's agent.
+    pub(crate) agent_version: Option<String>,
+    /// The RMM it comes from.
+    pub(crate) provider: String,
+    /// The integration it comes from.
+    pub(crate) integration_id: wire::IntegrationId,
+    /// Not listed at the RMM since.
+    pub(crate) missing_since: Option<wire::Time>,
+    /// When it came into the register.
+    pub(crate) created_at: wire::Time,
+    /// When it last changed.
+    pub(crate) updated_at: wire::Time,
+}
+
+impl From<Asset> for AssetItem {
+    fn from(asset: Asset) -> Self {
+        let site = site_ref(&asset);
+        let (facts, presence, source) = (asset.facts, asset.presence, asset.source);
+        AssetItem {
+            id: asset.id.into(),
+            name: asset.name,
+            client: ClientRef { id: asset.client_id.into(), name: asset.client_name },
+            site,
+            asset_type: asset.asset_type.into(),
+            status: asset.status.into(),
+            status_stale: asset.status_stale,
+            observed_at: asset.observed_at.map(Into::into),
+            last_seen: presence.last_seen.map(Into::into),
+            user: presence.user,
+            user_is_current: presence.user_is_current,
+            os: facts.os,
+            make_model: facts.make_model,
+            serial: facts.serial,
+            lan_ips: facts.lan_ips,
+            wan_ip: facts.wan_ip,
+            needs_reboot: facts.needs_reboot,
+            patches_pending: facts.patches_pending,
+            maintenance: facts.maintenance,
+            agent_version: facts.agent_version,
+            provider: source.rmm_provider,
+            integration_id: source.integration_id.into(),
+            missing_since: source.missing_since.map(Into::into),
+            created_at: asset.created_at.into(),
+            updated_at: asset.updated_at.into(),
+        }
+    }
+}
+
+fn site_ref(asset: &Asset) -> Option<SiteRef> {
+    let id = asset.site_id?.into();
+    Some(SiteRef { id, name: asset.site_name.clone().unwrap_or_default() })
+}
+
+/// Who says so.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum FieldSource {
+    /// An RMM.
+    Integration {
+        /// The integration.
+        integration_id: wire::IntegrationId,
+        /// Its name.
+        integration_name: String,
+        /// The RMM.
+        provider: String,
+    },
+    /// A person set it here; the RMM does not overwrite it.
+    Person,
+}
+
+/// A value with its source and age.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Fact<T> {
+    /// The value; null if the source does not know.
+    value: T,
+    /// Who says so.
+    source: FieldSource,
+    /// When it was last seen to be so; null for what a person set.
+    as_of: Option<wire::Time>,
+}
+
+/// Every field with source and age.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AssetFields {
+    /// Its name.
+    name: Fact<String>,
+    /// What it is.
+    #[serde(rename = "type")]
+    asset_type: Fact<wire::AssetType>,
+    /// `windows`, `linux`, `macos` or the RMM's word.
+    platform: Fact<Option<String>>,
+    /// Processor architecture.
+    architecture: Fact<Option<String>>,
+    /// Operating system with version.
+    os: Fact<Option<String>>,
+    /// Manufacturer and model.
+    make_model: Fact<Option<String>>,
+    /// Serial number.
+    serial: Fact<Option<String>>,
+    /// Processors.
+    cpus: Fact<Vec<String>>,
+    /// Graphics.
+    graphics: Fact<Option<String>>,
+    /// Physical disks.
+    disks: Fact<Vec<String>>,
+    /// Addresses in the local network.
+    lan_ips: Fact<Vec<String>>,
+    /// Address seen from outside.
+    wan_ip: Fact<Option<String>>,
+    /// Free text by a technician at the RMM.
+    description: Fact<Option<String>>,
+    /// Name of the site at the RMM.
+    rmm_site: Fact<Option<String>>,
+    /// Version of the RMM's agent.
+    agent_version: Fact<Option<String>>,
+    /// It waits for a restart.
+    needs_reboot: Fact<Option<bool>>,
+    /// Patches wait to be installed.
+    patches_pending: Fact<Option<bool>>,
+    /// The RMM's own maintenance mode.
+    maintenance: Fact<Option<bool>>,
+    /// Custom fields by name.
+    custom_fields: Fact<CustomFields>,
+    /// When it last reported to the RMM.
+    last_seen: Fact<Option<wire::Time>>,
+    /// When it started.
+    booted_at: Fact<Option<wire::Time>>,
+    /// Seconds since it started, at the last look; null unless it is online.
+    uptime_s: Fact<Option<u64>>,
+    /// Who is logged in, or who was last.
+    user: Fact<Option<String>>,
+    /// Is `user` logged in now?
+    user_is_current: Fact<bool>,
+    /// Memory in bytes.
+    ram_bytes: Fact<Option<u64>>,
+    /// Volumes.
+    volumes: Fact<Vec<Volume>>,
+    /// Hardware addresses.
+    macs: Fact<Vec<String>>,
+    /// Time zone of the machine.
+    time_zone: Fact<Option<String>>,
+}
+
+/// Custom fields by name, or by number where the name may not be read.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = Object)]
+pub(crate) struct CustomFields(BTreeMap<String, serde_json::Value>);
+
+/// A volume with a file system.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Volume {
+    /// Drive letter or mount point.
+    name: String,
+    /// File system.
+    filesystem: Option<String>,
+    /// Size in bytes.
+    size_bytes: Option<u64>,
+    /// Free space in bytes.
+    free_bytes: Option<u64>,
+    /// Used share in per cent.
+    used_percent: Option<u8>,
+}
+
+/// After how much silence a machine counts as offline and as overdue.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Thresholds {
+    /// Minutes until offline.
+    offline_minutes: u32,
+    /// Minutes until overdue.
+    overdue_minutes: u32,
+}
+
+/// Where an asset comes from.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SourceView {
+    /// The RMM.
+    provider: String,
+    /// The integration.
+    integration_id: wire::IntegrationId,
+    /// Its name.
+    integration_name: String,
+    /// The integration's view of the machine.
+    device_id: wire::DeviceId,
+    /// The RMM's id of the machine.
+    external_id: String,
+    /// The organization.
+    organization_id: wire::OrganizationId,
+    /// The RMM's id of the organization.
+    organization_external_id: String,
+    /// The organization's name.
+    organization_name: String,
+    /// Not listed at the RMM since.
+    missing_since: Option<wire::Time>,
+    /// Where it went, if that is known.
+    missing_note: Option<String>,
+}
+
+impl From<AssetSource> for SourceView {
+    fn from(source: AssetSource) -> Self {
+        SourceView {
+            provider: source.rmm_provider,
+            integration_id: source.integration_id.into(),
+            integration_name: source.integration_name,
+            device_id: source.device_id.into(),
+            external_id: source.external_id,
+            organization_id: source.organization_id.into(),
+            organization_external_id: source.organization_external_id,
+            organization_name: source.organization_name,
+            missing_since: source.missing_since.map(Into::into),
+            missing_note: source.missing_note,
+        }
+    }
+}
+
+/// An asset in full.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AssetDetail {
+    /// Its id.
+    id: wire::AssetId,
+    /// Its name.
+    name: String,
+    /// Whose it is.
+    client: ClientRef,
+    /// Where it stands.
+    site: Option<SiteRef>,
+    /// What it is.
+    #[serde(rename = "type")]
+    asset_type: wire::AssetType,
+    /// Whether it reports.
+    status: wire::Status,
+    /// The last look at the RMM is older than two intervals.
+    status_stale: bool,
+    /// The last successful look at the RMM.
+    observed_at: Option<wire::Time>,
+    /// Thresholds in use.
+    thresholds: Thresholds,
+    /// They are the RMM's defaults; the machine's own are not known.
+    thresholds_assumed: bool,
+    /// Fields a person set; the RMM does not overwrite them.
+    locked: Vec<String>,
+    /// A person's note.
+    note: Option<String>,
+    /// Every field with source and age.
+    fields: AssetFields,
+    /// When what the list of the RMM tells last changed.
+    facts_changed_at: wire::Time,
+    /// The last look at the detail.
+    detail_at: Option<wire::Time>,
+    /// Where it comes from.
+    source: SourceView,
+    /// When it came into the register.
+    created_at: wire::Time,
+    /// When it last changed.
+    updated_at: wire::Time,
+}
+
+impl From<Asset> for AssetDetail {
+    fn from(asset: Asset) -> Self {
+        let site = site_ref(&asset);
+        let fields = fields(&asset);
+        AssetDetail {
+            id: asset.id.into(),
+            name: asset.name,
+            client: ClientRef { id: asset.client_id.into(), name: asset.client_name },
+            site,
+            asset_type: asset.asset_type.into(),
+            status: asset.status.into(),
+            status_stale: asset.status_stale,
+            observed_at: asset.observed_at.map(Into::into),
+            thresholds: Thresholds {
+                offline_minutes: asset.thresholds.offline_minutes,
+                overdue_minutes: asset.thresholds.overdue_minutes,
+            },
+            thresholds_assumed: asset.thresholds_assumed,
+            locked: asset.locked,
+            note: asset.note,
+            fields,
+            facts_changed_at: asset.facts_at.into(),
+            detail_at: asset.detail_at.map(Into::into),
+            source: asset.source.into(),
+            created_at: asset.created_at.into(),
+            updated_at: asset.updated_at.into(),
+        }
+    }
+}
+
+/// One look at an RMM: who said it, and when.
+struct Look<'a> {
+    asset: &'a Asset,
+    at: Option<domain::Time>,
+}
+
+impl Look<'_> {
+    fn fact<T>(&self, value: T) -> Fact<T> {
+        let source = &self.asset.source;
+        let source = FieldSource::Integration {
+            integration_id: source.integration_id.into(),
+            integration_name: source.integration_name.clone(),
+            provider: source.rmm_provider.clone(),
+        };
+        Fact { value, source, as_of: self.at.map(Into::into) }
+    }
+
+    /// A field that a person may have taken over.
+    fn lockable<T>(&self, field: &str, value: T) -> Fact<T> {
+        if self.asset.locked.iter().any(|locked| locked == field) {
+            return Fact { value, source: FieldSource::Person, as_of: None };
+        }
+        self.fact(value)
+    }
+}
+
+fn fields(asset: &Asset) -> AssetFields {
+    // The list confirms the facts with every pass, whether they changed or not.
+    let list = Look { asset, at: asset.observed_at.or(Some(asset.facts_at)) };
+    let detail_look = Look { asset, at: asset.detail_at };
+    let (facts, presence) = (asset.facts.clone(), asset.presence.clone());
+    let detail = asset.detail.clone().unwrap_or_default();
+    AssetFields {
+        name: list.lockable("name", asset.name.clone()),
+        asset_type: list.lockable("asset_type", asset.asset_type.into()),
+        platform: list.fact(facts.platform),
+        architecture: list.fact(facts.architecture),
+        os: list.fact(facts.os),
+        make_model: list.fact(facts.make_model),
+        serial: list.fact(facts.serial),
+        cpus: list.fact(facts.cpus),
+        graphics: list.fact(facts.graphics),
+        disks: list.fact(facts.disks),
+        lan_ips: list.fact(facts.lan_ips),
+        wan_ip: list.fact(facts.wan_ip),
+        description: list.fact(facts.description),
+        rmm_site: list.fact(facts.site),
+        agent_version: list.fact(facts.agent_version),
+        needs_reboot: list.fact(facts.needs_reboot),
+        patches_pending: list.fact(facts.patches_pending),
+        maintenance: list.fact(facts.maintenance),
+        custom_fields: list.fact(CustomFields(facts.custom_fields)),
+        last_seen: list.fact(presence.last_seen.map(Into::into)),
+        booted_at: list.fact(presence.booted_at.map(Into::into)),
+        uptime_s: list.fact(uptime_s(asset)),
+        user: list.fact(presence.user),
+        user_is_current: list.fact(presence.user_is_current),
+        ram_bytes: detail_look.fact(detail.ram_bytes),
+        volumes: detail_look.fact(detail.volumes.into_iter().map(Volume::from).collect()),
+        macs: detail_look.fact(detail.macs),
+        time_zone: detail_look.fact(detail.time_zone),
+    }
+}
+
+/// A machine that does not report may be off by now: how long it has been running is known only while it is online.
+fn uptime_s(asset: &Asset) -> Option<u64> {
+    match asset.status {
+        Status::Online => Some(asset.observed_at?.since(asset.presence.booted_at?).as_secs()),
+        Status::Offline | Status::Overdue => None,
+    }
+}
+
+impl From<domain::device::Volume> for Volume {
+    fn from(volume: domain::device::Volume) -> Self {
+        Volume {
+            name: volume.name,
+            filesystem: volume.filesystem,
+            size_bytes: volume.size_bytes,
+            free_bytes: volume.free_bytes,
+            used_percent: volume.used_percent,
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use domain::{
+        Time,
+        device::{DeviceFacts, Presence},
+        id::{AssetId, ClientId, DeviceId, IntegrationId, OrganizationId, TypedId},
+        status::ASSUMED,
+    };
+
+    use super::*;
+
+    const NOW: Time = Time(1_800_000_000_000);
+
+    /// An asset with ids made of one number.
+    pub(crate) fn asset() -> Asset {
+        let uuid = uuid::Uuid::from_u128(7);
+        Asset {
+            id: AssetId::from_uuid(uuid),
+            client_id: ClientId::from_uuid(uuid),
+            client_name: "Contoso, Dental".to_owned(),
+            site_id: None,
+            site_name: None,
+            name: "=PC-1".to_owned(),
+            asset_type: domain::asset::AssetType::Workstation,
+            locked: vec!["name".to_owned()],
+            note: None,
+            status: Status::Online,
+            observed_at: Some(NOW),
+            status_stale: false,
+            thresholds: ASSUMED,
+            thresholds_assumed: true,
+            presence: Presence { booted_at: Some(Time(NOW.0 - 90_000)), ..Presence::default() },
+            facts: DeviceFacts { os: Some("Windows 11".to_owned()), ..DeviceFacts::default() },
+            facts_at: Time(NOW.0 - 5_000),
+            detail: None,
+            detail_at: None,
+            source: AssetSource {
+                rmm_provider: "x".to_owned(),
+                integration_id: IntegrationId::from_uuid(uuid),
+                integration_name: "Main".to_owned(),
+                device_id: DeviceId::from_uuid(uuid),
+                external_id: "e1".to_owned(),
+                organization_id: OrganizationId::from_uuid(uuid),
+                organization_external_id: "o1".to_owned(),
+                organization_name: "Contoso".to_owned(),
+                missing_since: None,
+                missing_note: None,
+            },
+            created_at: NOW,
+            updated_at: NOW,
+        }
+    }
+
+    #[test]
+    fn every_field_says_who_and_when() {
+        let shown = serde_json::to_value(AssetDetail::from(asset())).unwrap();
+        let os = serde_json::json!({
+            "value": "Windows 11", "as_of": "2027-01-15T08:00:00.000Z",
+            "source": {
+                "kind": "integration", "integration_name": "Main", "provider": "x",
+                "integration_id": "int_00000000000000000000000000000007",
+            },
+        });
+        assert_eq!(shown["fields"]["os"], os);
+        let name = serde_json::json!({ "value": "=PC-1", "as_of": null, "source": { "kind": "person" } });
+        assert_eq!(shown["fields"]["name"], name);
+        assert_eq!(shown["fields"]["ram_bytes"]["as_of"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn uptime_is_known_only_while_online() {
+        let mut asset = asset();
+        assert_eq!(uptime_s(&asset), Some(90));
+        asset.status = Status::Offline;
+        assert_eq!(uptime_s(&asset), None);
+    }
+}

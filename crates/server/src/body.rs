@@ -1,0 +1,243 @@
+//! Bodies of requests: size, content type and every field are checked before a handler sees them.
+
+use axum::{
+    body::Body,
+    extract::{FromRequest, Request},
+};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+
+use crate::error::ApiError;
+
+/// Largest JSON body.
+pub(crate) const MAX_JSON_BYTES: usize = 1024 * 1024;
+
+/// Largest CSV body.
+pub(crate) const MAX_CSV_BYTES: usize = 4 * 1024 * 1024;
+
+/// A JSON body.
+pub(crate) struct Json<T>(pub(crate) T);
+
+/// A JSON body that may be left out.
+pub(crate) struct OptionalJson<T>(pub(crate) T);
+
+/// A CSV body.
+pub(crate) struct Csv(pub(crate) String);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        require_type(request.headers(), "application/json")?;
+        let bytes = read(request.into_body(), MAX_JSON_BYTES).await?;
+        parse(&bytes).map(Json)
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJson<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let bytes = read(body, MAX_JSON_BYTES).await?;
+        if bytes.is_empty() {
+            return Ok(OptionalJson(T::default()));
+        }
+        require_type(&parts.headers, "application/json")?;
+        parse(&bytes).map(OptionalJson)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Csv {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        require_type(request.headers(), "text/csv")?;
+        let bytes = read(request.into_body(), MAX_CSV_BYTES).await?;
+        let text = String::from_utf8(bytes.to_vec()).map_err(|_| {
+            ApiError::bad_request("invalid_csv", "the file is not UTF-8; save it as `CSV UTF-8`")
+        })?;
+        Ok(Csv(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)))
+    }
+}
+
+/// Refuses another content type; parameters such as the charset do not matter.
+fn require_type(headers: &HeaderMap, wanted: &str) -> Result<(), ApiError> {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case(wanted) {
+        return Ok(());
+    }
+    let detail = format!("send the body with `content-type: {wanted}`");
+    Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", detail))
+}
+
+async fn read(body: Body, limit: usize) -> Result<Bytes, ApiError> {
+    match Limited::new(body, limit).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::too_large(limit)),
+        Err(_) => {
+            Err(ApiError::bad_request("body_unreadable", "the body ended early; send the request again"))
+        }
+    }
+}
+
+/// Reads JSON; an error names the field and the position.
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    if bytes.is_empty() {
+        return Err(ApiError::bad_request(
+            "invalid_json",
+            "the body is empty; this route wants a JSON object",
+        ));
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        json_error(&path, error.inner())
+    })?;
+    deserializer.end().map_err(|error| json_error(".", &error))?;
+    Ok(parsed)
+}
+
+fn json_error(path: &str, error: &serde_json::Error) -> ApiError {
+    let message = error.to_string();
+    let at = format!(" at line {} column {}", error.line(), error.column());
+    let what = message.strip_suffix(&at).unwrap_or(&message);
+    if !error.is_data() {
+        return ApiError::bad_request("invalid_json", format!("this is not JSON: {what}{at}"));
+    }
+    let (code, name) = classify(what);
+    let field = field_path(path, name);
+    let refused = ApiError::bad_request(code, format!("{what}{at}"));
+    match field {
+        Some(field) => refused.about(field),
+        None => refused,
+    }
+}
+
+/// The code for a message of serde, and the field it names.
+pub(crate) fn classify(message: &str) -> (&'static str, Option<&str>) {
+    let quoted = |prefix: &str| message.strip_prefix(prefix).and_then(|rest| rest.split('`').next());
+    if let Some(name) = quoted("unknown field `") {
+        return ("unknown_field", Some(name));
+    }
+    if let Some(name) = quoted("missing field `") {
+        return ("missing_field", Some(name));
+    }
+    ("invalid_field", quoted("duplicate field `"))
+}
+
+/// serde names a missing field in its message, an unknown one in both places, a wrong one in the path.
+pub(crate) fn field_path(path: &str, name: Option<&str>) -> Option<String> {
+    let parent = if path == "." { "" } else { path };
+    match name {
+        Some(name) if parent.is_empty() || parent == name || parent.ends_with(&format!(".{name}")) => {
+            Some(if parent.is_empty() { name.to_owned() } else { parent.to_owned() })
+        }
+        Some(name) => Some(format!("{parent}.{name}")),
+        None if parent.is_empty() => None,
+        None => Some(parent.to_owned()),
+    }
+}
+
+/// For a field of a change: left out keeps, `null` is refused. Use with `#[serde(default)]`.
+pub(crate) fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    T::deserialize(deserializer).map(Some)
+}
+
+/// For a field of a change: left out keeps, `null` clears. Use with `#[serde(default)]`.
+pub(crate) fn nullable<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::<T>::deserialize(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only its reading is tested")]
+    struct Change {
+        name: String,
+        #[serde(default, deserialize_with = "present")]
+        count: Option<u32>,
+        #[serde(default, deserialize_with = "nullable")]
+        note: Option<Option<String>>,
+        #[serde(default)]
+        inner: Option<Inner>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only its reading is tested")]
+    struct Inner {
+        hours: Vec<u8>,
+    }
+
+    #[track_caller]
+    fn check(body: &str, code: &str, field: Option<&str>, says: &str) {
+        let error = parse::<Change>(body.as_bytes()).unwrap_err();
+        assert_eq!((error.code.as_str(), error.more.field.as_deref()), (code, field), "{}", error.detail);
+        assert!(error.detail.contains(says), "{}", error.detail);
+    }
+
+    #[test]
+    fn broken_json_names_the_position() {
+        check("{\"name\": ", "invalid_json", None, "line 1 column 9");
+        check("", "invalid_json", None, "empty");
+        check("{\"name\":\"a\"} x", "invalid_json", None, "line 1 column 14");
+    }
+
+    #[test]
+    fn unknown_fields_are_named_with_the_accepted_ones() {
+        check(
+            "{\"name\":\"a\",\"nmae\":1}",
+            "unknown_field",
+            Some("nmae"),
+            "expected one of `name`, `count`",
+        );
+        check("{\"name\":\"a\",\"inner\":{\"x\":1}}", "unknown_field", Some("inner.x"), "expected `hours`");
+    }
+
+    #[test]
+    fn missing_and_wrong_fields_are_named() {
+        check("{}", "missing_field", Some("name"), "line 1 column 2");
+        check("{\"name\":\"a\",\"name\":\"b\"}", "invalid_field", Some("name"), "duplicate");
+        check("{\"name\":5}", "invalid_field", Some("name"), "expected a string");
+        check(
+            "{\"name\":\"a\",\"inner\":{\"hours\":[1,300]}}",
+            "invalid_field",
+            Some("inner.hours[1]"),
+            "300",
+        );
+        check("{\"name\":\"a\",\"count\":null}", "invalid_field", Some("count"), "null");
+    }
+
+    #[test]
+    fn left_out_and_null_differ() {
+        let note = |body: &str| parse::<Change>(body.as_bytes()).map(|change| change.note).unwrap();
+        assert_eq!(note("{\"name\":\"a\"}"), None);
+        assert_eq!(note("{\"name\":\"a\",\"note\":null}"), Some(None));
+        assert_eq!(note("{\"name\":\"a\",\"note\":\"x\"}"), Some(Some("x".to_owned())));
+    }
+
+    #[test]
+    fn another_content_type_is_refused() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(require_type(&headers, "application/json").unwrap_err().status.as_u16(), 415);
+        headers.insert(header::CONTENT_TYPE, "text/plain".parse().unwrap());
+        assert!(require_type(&headers, "application/json").is_err());
+        headers.insert(header::CONTENT_TYPE, "application/json; charset=utf-8".parse().unwrap());
+        assert!(require_type(&headers, "application/json").is_ok());
+    }
+}

@@ -1,0 +1,79 @@
+//! What a handler may ask about its request: who calls, when, from where.
+
+use std::{convert::Infallible, net::IpAddr, net::SocketAddr};
+
+use axum::extract::{ConnectInfo, FromRequestParts, OptionalFromRequestParts};
+use domain::{Ctx, Time};
+use http::{header, request::Parts};
+
+use crate::{clock, error::ApiError, session::Credential};
+
+/// Name and time of a request, set once at its beginning. A name from outside is never taken over.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestMeta {
+    pub(crate) id: String,
+    pub(crate) now: Time,
+}
+
+impl RequestMeta {
+    /// A request that begins now.
+    pub(crate) fn begin() -> RequestMeta {
+        RequestMeta { id: format!("req_{}", uuid::Uuid::now_v7().simple()), now: clock::now() }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for RequestMeta {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get::<RequestMeta>().cloned().unwrap_or_else(RequestMeta::begin))
+    }
+}
+
+/// The party that calls, as [`crate::access::authorize`] found it. Without it there is no answer but 401.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    pub(crate) ctx: Ctx,
+    pub(crate) credential: Credential,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        parts.extensions.get::<Caller>().cloned().ok_or_else(ApiError::not_signed_in)
+    }
+}
+
+/// Where the request comes from: the address of the connection, for throttling. Headers that claim another are not
+/// believed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+impl Peer {
+    pub(crate) fn of(extensions: &http::Extensions) -> Option<Peer> {
+        extensions
+            .get::<ConnectInfo<SocketAddr>>()
+            .map(|ConnectInfo(address)| Peer(address.ip().to_canonical()))
+    }
+}
+
+impl<S: Send + Sync> OptionalFromRequestParts<S> for Peer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
+        Ok(Peer::of(&parts.extensions))
+    }
+}
+
+/// The program that calls, as it names itself; shown in the list of sign-ins.
+pub(crate) struct UserAgent(pub(crate) Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for UserAgent {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let given = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+        Ok(UserAgent(given.map(|text| text.chars().take(200).collect())))
+    }
+}

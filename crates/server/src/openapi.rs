@@ -1,0 +1,162 @@
+//! The OpenAPI document: paths and shapes come from the routes, access and failures from the table of rules, so that
+//! neither can be forgotten at a route.
+
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::header;
+use serde_json::{Value, json};
+use utoipa::OpenApi as _;
+
+use crate::{
+    access::{Access, rule},
+    app::AppState,
+    error::Problem,
+    session, wire,
+};
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Fleetgate",
+        description = "Machines of all your RMMs in one register. Every id has a prefix, every time is RFC 3339 in UTC.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    components(schemas(
+        Problem,
+        wire::Offer,
+        wire::ClientId,
+        wire::SiteId,
+        wire::IntegrationId,
+        wire::OrganizationId,
+        wire::AssetId,
+        wire::SyncRunId,
+        wire::ProposalId,
+        wire::TokenId,
+        wire::Time,
+        wire::AssetType,
+        wire::AssetOrder,
+        wire::Status,
+        wire::RunKind,
+        wire::RunState,
+        wire::MappingState,
+    )),
+    tags(
+        (name = "account", description = "Set-up, sign-in, tokens"),
+        (name = "integrations", description = "Connections to RMMs and their syncs"),
+        (name = "organizations", description = "What an RMM's organizations are mapped to"),
+        (name = "clients", description = "Customers"),
+        (name = "assets", description = "Machines"),
+        (name = "server", description = "The server itself"),
+    ),
+)]
+struct Head;
+
+/// The document without paths.
+pub(crate) fn head() -> utoipa::openapi::OpenApi {
+    Head::openapi()
+}
+
+/// The finished document as text; the same for the same routes.
+pub(crate) fn text(document: utoipa::openapi::OpenApi) -> String {
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    complete(&mut document);
+    let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// This document
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "server",
+    responses((status = 200, description = "OpenAPI 3.1", body = Object))
+)]
+pub(crate) async fn get_openapi(State(app): State<AppState>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], app.openapi.clone()).into_response()
+}
+
+/// Adds what every route of a kind has in common.
+fn complete(document: &mut Value) {
+    document["components"]["securitySchemes"] = json!({
+        "cookie": {
+            "type": "apiKey", "in": "cookie", "name": session::SECURE_COOKIE,
+            "description": "A sign-in of a browser. Changes need `Sec-Fetch-Site` or `Origin` of this server. \
+                            Over plain http the cookie is named `fleetgate`.",
+        },
+        "token": { "type": "http", "scheme": "bearer", "description": "A token of kind `user`, `fgu_…`." },
+    });
+    complete_schemas(document);
+    let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) else { return };
+    for (path, item) in paths {
+        let Some(item) = item.as_object_mut() else { continue };
+        for (method, operation) in item {
+            let access = rule(&method.to_ascii_uppercase(), path);
+            complete_operation(path, access, operation);
+        }
+    }
+}
+
+/// Lists refer to their items instead of repeating them, and answers have all their fields, some of them null. Only
+/// what comes in (it refuses unknown fields) and problems may leave fields out.
+fn complete_schemas(document: &mut Value) {
+    let Some(schemas) = document["components"]["schemas"].as_object_mut() else { return };
+    for (name, schema) in schemas {
+        if let Some(item) = name.strip_prefix("List_") {
+            schema["properties"]["items"]["items"] = json!({ "$ref": format!("#/components/schemas/{item}") });
+        }
+        if schema["additionalProperties"] == json!(false) || name == "Problem" {
+            continue;
+        }
+        require_all(schema);
+        for part in schema.get_mut("allOf").and_then(Value::as_array_mut).into_iter().flatten() {
+            require_all(part);
+        }
+    }
+}
+
+fn require_all(schema: &mut Value) {
+    if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
+        let names: Vec<&String> = properties.keys().collect();
+        schema["required"] = json!(names);
+    }
+}
+
+fn complete_operation(path: &str, access: Option<Access>, operation: &mut Value) {
+    let mut failures = vec![("500", "A bug on our side; the log names the cause")];
+    operation["security"] = match access {
+        Some(Access::Open) | None => json!([]),
+        Some(Access::SignedIn | Access::Needs(_)) => json!([{ "cookie": [] }, { "token": [] }]),
+    };
+    if let Some(Access::Needs(permission)) = access {
+        operation["x-permission"] = json!(permission.name());
+        failures.push(("403", "A permission is missing, or the request came from another site"));
+    }
+    if access != Some(Access::Open) {
+        failures.push(("401", "Not signed in, or the token is not accepted"));
+        failures.push(("503", "The database cannot be used now"));
+    }
+    if path.contains("{id}") {
+        failures.push(("404", "Nothing by this id"));
+    }
+    if operation.get("parameters").is_some() || operation.get("requestBody").is_some() {
+        failures.push(("400", "A parameter, the JSON or a field cannot be read"));
+    }
+    if operation.get("requestBody").is_some() {
+        failures.push(("413", "The body is too large"));
+        failures.push(("415", "The body is of another content type"));
+        failures.push(("422", "Understood but refused"));
+    }
+    for (status, description) in failures {
+        let response = &mut operation["responses"][status];
+        if response.is_null() {
+            *response = json!({ "description": description });
+        }
+    }
+    let Some(responses) = operation["responses"].as_object_mut() else { return };
+    for (_, response) in responses.iter_mut().filter(|(status, _)| status.starts_with(['4', '5'])) {
+        response["content"] = json!({
+            "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } },
+        });
+    }
+}

@@ -1,0 +1,387 @@
+//! Accounts: set-up, sign-in, sessions, tokens, passwords.
+//!
+//! Who may not come in learns no more than that: an unknown address, a wrong password and a disabled account take the
+//! same work and get the same answer, and so do unknown, expired and revoked tokens. The log tells them apart.
+
+mod password;
+mod token;
+
+use domain::{
+    Actor, ActorKind, Ctx, Time,
+    auth::{Permission, Permissions, Role, TokenKind},
+    id::{SessionId, TenantId, UserId},
+};
+use secrecy::SecretString;
+pub use store::people::{SetupState, TokenInfo, User};
+use store::{
+    Store, StoreError,
+    people::{NewUser, Setup, throttle::Admission},
+};
+use tracing::{info, warn};
+
+use crate::{
+    clock,
+    error::{Result, ServiceError, named},
+};
+use password::Hasher;
+pub use token::TokenRequest;
+
+/// The longest e-mail address, by RFC 5321.
+const MAX_EMAIL_CHARS: usize = 254;
+
+/// The tenant that every installation has, for the console.
+const CONSOLE_TENANT: TenantId = TenantId(1);
+
+/// The use cases of accounts.
+#[derive(Clone)]
+pub struct Accounts {
+    store: Store,
+    hasher: Hasher,
+}
+
+/// Somebody who was let in just now.
+#[derive(Debug)]
+pub struct SignedIn {
+    /// The cookie's value, shown this once.
+    pub secret: SecretString,
+    /// The session's id.
+    pub session: SessionId,
+    /// When the session ends at the latest.
+    pub expires_at: Time,
+    /// Who it is.
+    pub user: User,
+}
+
+/// Whose request it is.
+#[derive(Clone, Debug)]
+pub struct Authenticated {
+    /// Whose data.
+    pub tenant: TenantId,
+    /// Who asks, with the rights of this moment.
+    pub actor: Actor,
+    /// What let them in.
+    pub via: Via,
+}
+
+/// What let somebody in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// A browser's session.
+    Session(SessionId),
+    /// A token.
+    Token(TokenKind),
+}
+
+impl Authenticated {
+    /// The kind of token used, if one was.
+    pub fn token_kind(&self) -> Option<TokenKind> {
+        match self.via {
+            Via::Session(_) => None,
+            Via::Token(kind) => Some(kind),
+        }
+    }
+}
+
+/// Who I am and what I may do now.
+#[derive(Clone, Debug)]
+pub struct Me {
+    /// The person, or the one a script or agent acts for.
+    pub user: User,
+    /// What kind of party asks.
+    pub kind: ActorKind,
+    /// What it may do.
+    pub permissions: Permissions,
+}
+
+/// An account to create.
+#[derive(Clone, Debug)]
+pub struct NewAccount {
+    /// The e-mail address.
+    pub email: String,
+    /// What people call them.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+    /// The password.
+    pub password: SecretString,
+}
+
+impl Accounts {
+    /// The use cases on this store.
+    pub fn new(store: Store) -> Accounts {
+        Accounts { store, hasher: Hasher::default() }
+    }
+
+    /// May the first admin still be made?
+    pub async fn setup_state(&self) -> Result<SetupState> {
+        Ok(self.store.setup_state().await?)
+    }
+
+    /// A new set-up token for the console; none once set-up is closed. An earlier one stops working.
+    pub async fn setup_token(&self) -> Result<Option<SecretString>> {
+        Ok(self.store.create_setup_token().await?)
+    }
+
+    /// Makes the first admin, signs them in and closes set-up for good.
+    pub async fn set_up(
+        &self,
+        token: &SecretString,
+        email: &str,
+        name: &str,
+        password: SecretString,
+        user_agent: Option<&str>,
+    ) -> Result<SignedIn> {
+        // Looked at first, so that strangers cannot make us hash.
+        if !self.store.is_setup_token(token).await? {
+            return Err(self.setup_refused().await?);
+        }
+        let email = check_email(email)?;
+        let name = check_name(name)?;
+        password::check(&password, &email)?;
+        let now = clock::now();
+        let password_hash = self.hasher.hash(password).await;
+        let admin = NewUser { email: &email, name: &name, role: Role::Admin, password_hash: &password_hash };
+        match self.store.complete_setup(token, &admin, now).await.map_err(email_taken)? {
+            Setup::Done(user) => {
+                info!(user.id = %user.id, "set-up is closed: `{}` is the first admin", user.id);
+                self.let_in(user, user_agent, now).await
+            }
+            Setup::WrongToken | Setup::Closed => Err(self.setup_refused().await?),
+        }
+    }
+
+    async fn setup_refused(&self) -> Result<ServiceError> {
+        Ok(match self.store.setup_state().await? {
+            SetupState::Closed => {
+                ServiceError::conflict("setup_closed", "set-up is closed; sign in with an existing account")
+            }
+            SetupState::Open => ServiceError::Unauthenticated {
+                code: "bad_setup_token",
+                message:
+                    "this is not the set-up token; copy the one that the server printed at its last start"
+                        .to_owned(),
+            },
+        })
+    }
+
+    /// Lets somebody in with e-mail address and password.
+    pub async fn sign_in(
+        &self,
+        email: &str,
+        password: SecretString,
+        address: &str,
+        user_agent: Option<&str>,
+    ) -> Result<SignedIn> {
+        let now = clock::now();
+        self.admit(email, Some(address), now).await?;
+        let login = self.store.find_login(email, now).await?;
+        let (user, password_hash) = login.unzip();
+        let fits = self.hasher.verify(password, password_hash).await?;
+        let Some(user) = user.filter(|user| fits && user.disabled_at.is_none()) else {
+            info!(fits, "a sign-in was refused");
+            return Err(ServiceError::Unauthenticated {
+                code: "bad_credentials",
+                message: "e-mail address or password is wrong".to_owned(),
+            });
+        };
+        self.store.sign_in_succeeded(email, Some(address)).await?;
+        self.let_in(user, user_agent, now).await
+    }
+
+    /// Ends a session.
+    pub async fn sign_out(&self, secret: &SecretString) -> Result<()> {
+        use secrecy::ExposeSecret;
+        Ok(self.store.delete_session(secret.expose_secret()).await?)
+    }
+
+    /// Whose session this is; none if it has ended or its user was disabled.
+    pub async fn authenticate_session(&self, secret: &str, now: Time) -> Result<Option<Authenticated>> {
+        let Some(found) = self.store.find_session(secret, now).await? else { return Ok(None) };
+        if found.user.disabled_at.is_some() {
+            return Ok(None);
+        }
+        let actor = Actor {
+            kind: ActorKind::Person,
+            user: Some(found.user.id),
+            token: None,
+            permissions: found.user.role.permissions(),
+            name: found.user.email,
+        };
+        Ok(Some(Authenticated { tenant: found.user.tenant, actor, via: Via::Session(found.session) }))
+    }
+
+    /// Who the actor of `ctx` is.
+    pub async fn me(&self, ctx: &Ctx) -> Result<Me> {
+        let user = self.store.tenant(ctx).users().get(person(ctx)?).await.map_err(named("user"))?;
+        Ok(Me { user, kind: ctx.actor.kind, permissions: ctx.actor.permissions.clone() })
+    }
+
+    /// Changes one's own password. All sessions end, and the answer is a new one for this browser.
+    pub async fn change_password(
+        &self,
+        ctx: &Ctx,
+        old: SecretString,
+        new: SecretString,
+        user_agent: Option<&str>,
+    ) -> Result<SignedIn> {
+        if ctx.actor.kind != ActorKind::Person {
+            return Err(only_people());
+        }
+        let users = self.store.tenant(ctx).users();
+        let user = users.get(person(ctx)?).await.map_err(named("user"))?;
+        password::check(&new, &user.email)?;
+        self.admit(&user.email, None, ctx.now).await?;
+        let known = users.password_hash(user.id).await?;
+        if !self.hasher.verify(old, Some(known)).await? {
+            return Err(ServiceError::invalid("old_password", "wrong_password", "the old password is wrong"));
+        }
+        self.store.sign_in_succeeded(&user.email, None).await?;
+        users.set_password(user.id, &self.hasher.hash(new).await).await?;
+        self.let_in(user, user_agent, ctx.now).await
+    }
+
+    /// All users of the tenant.
+    pub async fn users(&self, ctx: &Ctx) -> Result<Vec<User>> {
+        ctx.require(Permission::UsersManage)?;
+        Ok(self.store.tenant(ctx).users().list().await?)
+    }
+
+    /// Removes ended sessions and forgotten tries: once an hour is enough.
+    pub async fn sweep(&self, now: Time) -> Result<u64> {
+        Ok(self.store.sweep_people(now).await?)
+    }
+
+    /// At the console: creates an account. The first admin closes set-up.
+    pub async fn create_user(&self, new: NewAccount) -> Result<User> {
+        let email = check_email(&new.email)?;
+        let name = check_name(&new.name)?;
+        password::check(&new.password, &email)?;
+        let password_hash = self.hasher.hash(new.password).await;
+        let user = NewUser { email: &email, name: &name, role: new.role, password_hash: &password_hash };
+        self.store.tenant(&console()).users().create(&user).await.map_err(email_taken)
+    }
+
+    /// At the console: sets a new password, ends the user's sessions and lifts the brake on sign-in.
+    pub async fn reset_password(&self, email: &str, password: SecretString) -> Result<()> {
+        let ctx = console();
+        let users = self.store.tenant(&ctx).users();
+        let user = self.user_at_console(&ctx, email).await?;
+        password::check(&password, &user.email)?;
+        users.set_password(user.id, &self.hasher.hash(password).await).await?;
+        Ok(self.store.sign_in_succeeded(&user.email, None).await?)
+    }
+
+    /// At the console: all users.
+    pub async fn list_users(&self) -> Result<Vec<User>> {
+        Ok(self.store.tenant(&console()).users().list().await?)
+    }
+
+    /// At the console: locks a user out, with all sessions and tokens.
+    pub async fn disable_user(&self, email: &str) -> Result<()> {
+        let ctx = console();
+        let user = self.user_at_console(&ctx, email).await?;
+        Ok(self.store.tenant(&ctx).users().disable(user.id).await?)
+    }
+
+    /// At the console: lets a user in again.
+    pub async fn enable_user(&self, email: &str) -> Result<()> {
+        let ctx = console();
+        let user = self.user_at_console(&ctx, email).await?;
+        Ok(self.store.tenant(&ctx).users().enable(user.id).await?)
+    }
+
+    async fn user_at_console(&self, ctx: &Ctx, email: &str) -> Result<User> {
+        let found = self.store.tenant(ctx).users().find_by_email(email).await?;
+        found.ok_or(ServiceError::NotFound { what: "user" })
+    }
+
+    /// Counts a try, or says how long to wait.
+    async fn admit(&self, email: &str, address: Option<&str>, now: Time) -> Result<()> {
+        match self.store.admit_sign_in(email, address, now).await? {
+            Admission::Admitted => Ok(()),
+            Admission::Wait { until } => {
+                let wait_s = until.since(now).as_secs() + 1;
+                warn!(wait_s, "a sign-in was braked: too many tries on one account or from one address");
+                Err(ServiceError::Throttled { wait_s })
+            }
+        }
+    }
+
+    async fn let_in(&self, user: User, user_agent: Option<&str>, now: Time) -> Result<SignedIn> {
+        let actor = Actor {
+            kind: ActorKind::Person,
+            user: Some(user.id),
+            token: None,
+            name: user.email.clone(),
+            permissions: user.role.permissions(),
+        };
+        let ctx = Ctx { tenant: user.tenant, actor, request_id: String::new(), now };
+        let session = self.store.tenant(&ctx).sessions().create(user.id, user_agent).await?;
+        Ok(SignedIn { secret: session.secret, session: session.id, expires_at: session.expires_at, user })
+    }
+}
+
+/// The person behind the actor.
+fn person(ctx: &Ctx) -> Result<UserId> {
+    ctx.actor.user.ok_or_else(only_people)
+}
+
+fn only_people() -> ServiceError {
+    ServiceError::conflict("not_a_person", "only a signed-in person can do this")
+}
+
+/// Someone at the server's own console, with every right.
+fn console() -> Ctx {
+    let actor = Actor {
+        kind: ActorKind::Operator,
+        user: None,
+        token: None,
+        name: "operator".to_owned(),
+        permissions: Permissions::all(),
+    };
+    Ctx { tenant: CONSOLE_TENANT, actor, request_id: "console".to_owned(), now: clock::now() }
+}
+
+fn email_taken(error: StoreError) -> ServiceError {
+    match error {
+        StoreError::Conflict { what: "email" } => ServiceError::conflict(
+            "email_taken",
+            "there is an account with this e-mail address already; use another",
+        ),
+        other => other.into(),
+    }
+}
+
+/// Trims an e-mail address and refuses what cannot be one. Whether mail arrives there is not known.
+fn check_email(email: &str) -> Result<String> {
+    let email = email.trim();
+    let well_formed = email.split_once('@').is_some_and(|(name, host)| {
+        !name.is_empty()
+            && !host.is_empty()
+            && !host.contains('@')
+            && !email.chars().any(|c| c.is_whitespace() || c.is_control())
+    });
+    if !well_formed {
+        return Err(ServiceError::invalid(
+            "email",
+            "invalid_email",
+            "this is not an e-mail address; it looks like name@example.com",
+        ));
+    }
+    if email.chars().count() > MAX_EMAIL_CHARS {
+        return Err(ServiceError::invalid(
+            "email",
+            "invalid_email",
+            "the e-mail address is longer than 254 characters",
+        ));
+    }
+    Ok(email.to_owned())
+}
+
+fn check_name(name: &str) -> Result<String> {
+    domain::client::check_name(name)
+        .map_err(|problem| ServiceError::invalid("name", "invalid_name", problem.to_string()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! The use cases of Fleetgate by context. No SQL, no HTTP, no vendor: testable with the simulator or fakes.
+//!
+//! Every method takes [`domain::Ctx`] first and checks the permission it needs; time comes with it.
+
+pub mod account;
+pub mod asset;
+pub mod client;
+pub mod error;
+pub mod event;
+pub mod integration;
+pub mod job;
+pub mod organization;
+pub mod schedule;
+pub mod sync;
+
+mod clock;
+mod core;
+mod spawn;
+
+use std::sync::Arc;
+
+use outbound::HttpClient;
+use provider::Provider;
+use store::Store;
+
+pub use clock::now;
+pub use error::{Result, ServiceError};
+pub use store::secret::SecretInfo;
+
+/// What the contract says about providers, for whoever presents it.
+pub mod provider_types {
+    pub use provider::{
+        AuthMode, CheckLine, CheckReport, Descriptor, Field, FieldKind, LineState, Offer, Problem,
+    };
+}
+
+/// All use cases over one store. Cheap to clone.
+#[derive(Clone)]
+pub struct Services {
+    /// People, sign-in, tokens.
+    pub accounts: account::Accounts,
+    /// Assets.
+    pub assets: asset::Assets,
+    /// Clients.
+    pub clients: client::Clients,
+    /// Events.
+    pub events: event::Events,
+    /// Integrations.
+    pub integrations: integration::Integrations,
+    /// Organizations and mappings.
+    pub organizations: organization::Organizations,
+    /// Sync runs.
+    pub sync: sync::Syncs,
+    core: core::Core,
+}
+
+impl Services {
+    /// Builds them over a store, the list of providers and the guarded HTTP client.
+    pub fn new(store: Store, providers: &'static [&'static dyn Provider], http: HttpClient) -> Services {
+        let core = core::Core::new(store.clone(), providers, http);
+        Services {
+            accounts: account::Accounts::new(store),
+            assets: asset::Assets::new(core.clone()),
+            clients: client::Clients::new(core.clone()),
+            events: event::Events::new(core.clone()),
+            integrations: integration::Integrations::new(core.clone()),
+            organizations: organization::Organizations::new(core.clone()),
+            sync: sync::Syncs::new(core.clone()),
+            core,
+        }
+    }
+
+    /// What runs the jobs of the queue.
+    pub fn handlers(&self) -> Vec<Arc<dyn job::Handler>> {
+        vec![sync::RunHandler::new(self.core.clone())]
+    }
+
+    /// What fires schedules.
+    pub fn scheduler(&self) -> schedule::Scheduler {
+        schedule::Scheduler::new(self.core.store.clone(), self.sync.clone())
+    }
+
+    /// Can the database be used right now?
+    pub async fn ready(&self) -> Result<()> {
+        Ok(self.core.store.ping().await?)
+    }
+
+    /// Name of the database engine.
+    pub fn engine_name(&self) -> &'static str {
+        self.core.store.engine().name()
+    }
+
+    /// SQL statements run since the start.
+    pub fn statements_run(&self) -> u64 {
+        self.core.store.statements_run()
+    }
+}

@@ -1,0 +1,174 @@
+//! Mappings as CSV, out and in: for whoever maps two hundred organizations in a spreadsheet.
+
+use std::collections::HashMap;
+
+use domain::{
+    Ctx,
+    auth::Permission,
+    client::name_key,
+    id::{ClientId, OrganizationId},
+    organization::{MappingState, Organization},
+};
+use serde::{Deserialize, Serialize};
+use store::organization::OrganizationFilter;
+
+use super::{MappingChange, MappingTarget, Organizations};
+use crate::error::{Result, ServiceError};
+
+/// Most rows of one import.
+const MAX_ROWS: usize = 20_000;
+
+/// One line. `organization_id` says which; `state`, `client` and `auto_sync` are read, the rest is for people.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    organization_id: String,
+    organization: String,
+    external_id: String,
+    devices: Option<u64>,
+    state: String,
+    client: String,
+    auto_sync: String,
+}
+
+/// A line that could not be taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportError {
+    /// Line of the file; the header is 1.
+    pub line: u64,
+    /// What to change.
+    pub message: String,
+}
+
+/// What an import did, or with a dry run would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// Changed mappings.
+    pub changed: u64,
+    /// Lines that say what is so already.
+    pub unchanged: u64,
+    /// Lines that could not be taken; nothing is changed if there is one.
+    pub errors: Vec<ImportError>,
+}
+
+impl Organizations {
+    /// All mappings as CSV. A cell that a spreadsheet would run as a formula is disarmed with an apostrophe.
+    pub async fn export_csv(&self, ctx: &Ctx) -> Result<String> {
+        ctx.require(Permission::IntegrationsRead)?;
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        for organization in self.all(ctx, &OrganizationFilter::default()).await? {
+            writer.serialize(line_of(&organization)).map_err(|error| ServiceError::Internal(Box::new(error)))?;
+        }
+        let bytes = writer.into_inner().map_err(|error| ServiceError::Internal(Box::new(error.into_error())))?;
+        String::from_utf8(bytes).map_err(|error| ServiceError::Internal(Box::new(error)))
+    }
+
+    /// Takes mappings from CSV as [`Organizations::export_csv`] writes it. If any line cannot be taken, nothing is
+    /// changed. A client that is named but does not exist is created; `state` is `mapped`, `excluded` or `unmapped`.
+    pub async fn import_csv(&self, ctx: &Ctx, text: &str, dry_run: bool) -> Result<Imported> {
+        ctx.require(Permission::SystemSettings)?;
+        let known: HashMap<OrganizationId, Organization> =
+            self.all(ctx, &OrganizationFilter::default()).await?.into_iter().map(|o| (o.id, o)).collect();
+        let mut clients = self.clients_by_name(ctx).await?;
+        let mut imported = Imported::default();
+        let mut wanted = Vec::new();
+        let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
+        for (row, at) in reader.deserialize::<Line>().zip(2_u64..) {
+            if wanted.len() + imported.errors.len() >= MAX_ROWS {
+                let message = format!("more than {MAX_ROWS} lines; split the file");
+                imported.errors.push(ImportError { line: at, message });
+                break;
+            }
+            match row.map_err(|error| error.to_string()).and_then(|line| read_line(&line, &known)) {
+                Ok(change) => wanted.push(change),
+                Err(message) => imported.errors.push(ImportError { line: at, message }),
+            }
+        }
+        wanted.retain(|change| {
+            let same = change.is_so(&known);
+            imported.unchanged += u64::from(same);
+            !same
+        });
+        imported.changed = wanted.len() as u64;
+        if !dry_run && imported.errors.is_empty() {
+            for change in wanted {
+                self.take(ctx, change, &mut clients).await?;
+            }
+        }
+        Ok(imported)
+    }
+
+    async fn take(&self, ctx: &Ctx, wanted: Wanted, clients: &mut HashMap<String, ClientId>) -> Result<()> {
+        let target = match (wanted.state, clients.get(&name_key(&wanted.client))) {
+            (MappingState::Mapped, Some(id)) => MappingTarget::Client(*id),
+            (MappingState::Mapped, None) => MappingTarget::NewClient { name: Some(wanted.client.clone()) },
+            (MappingState::Excluded, _) => MappingTarget::Excluded,
+            (MappingState::Unmapped, _) => MappingTarget::Unmapped,
+        };
+        let auto_sync = (wanted.state == MappingState::Mapped).then_some(wanted.auto_sync);
+        let view = self.change(ctx, wanted.id, MappingChange { target: Some(target), auto_sync }).await?;
+        if let Some(client) = view.organization.client_id {
+            clients.insert(name_key(&wanted.client), client);
+        }
+        Ok(())
+    }
+}
+
+struct Wanted {
+    id: OrganizationId,
+    state: MappingState,
+    client: String,
+    auto_sync: bool,
+}
+
+impl Wanted {
+    fn is_so(&self, known: &HashMap<OrganizationId, Organization>) -> bool {
+        known.get(&self.id).is_some_and(|o| {
+            let client = o.client_name.as_deref().map(name_key).unwrap_or_default();
+            o.state == self.state
+                && (self.state != MappingState::Mapped
+                    || (client == name_key(&self.client) && o.auto_sync == self.auto_sync))
+        })
+    }
+}
+
+fn read_line(line: &Line, known: &HashMap<OrganizationId, Organization>) -> std::result::Result<Wanted, String> {
+    let id: OrganizationId =
+        armed(&line.organization_id).parse().map_err(|error| format!("`organization_id`: {error}"))?;
+    if !known.contains_key(&id) {
+        return Err(format!("`organization_id`: there is no organization `{id}`; export again and edit that file"));
+    }
+    let state = MappingState::from_name(&line.state.to_lowercase())
+        .ok_or_else(|| format!("`state`: `{}` is none of mapped, excluded, unmapped", line.state))?;
+    let client = armed(&line.client).to_owned();
+    if state == MappingState::Mapped {
+        domain::client::check_name(&client).map_err(|problem| format!("`client`: {problem}"))?;
+    }
+    let auto_sync = match line.auto_sync.to_lowercase().as_str() {
+        "true" | "yes" | "1" | "on" => true,
+        "false" | "no" | "0" | "off" | "" => false,
+        other => return Err(format!("`auto_sync`: `{other}` is none of true, false")),
+    };
+    Ok(Wanted { id, state, client, auto_sync })
+}
+
+fn line_of(organization: &Organization) -> Line {
+    Line {
+        organization_id: organization.id.to_string(),
+        organization: disarmed(&organization.name),
+        external_id: disarmed(&organization.external_id),
+        devices: organization.device_count,
+        state: organization.state.name().to_owned(),
+        client: disarmed(organization.client_name.as_deref().unwrap_or("")),
+        auto_sync: organization.auto_sync.to_string(),
+    }
+}
+
+/// A cell that begins like a formula gets an apostrophe in front.
+fn disarmed(cell: &str) -> String {
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.to_owned() }
+}
+
+/// The cell without that apostrophe.
+fn armed(cell: &str) -> &str {
+    cell.strip_prefix('\'').filter(|rest| rest.starts_with(['=', '+', '-', '@'])).unwrap_or(cell)
+}

@@ -1,0 +1,382 @@
+//! Sync runs: asked for here, executed by [`RunHandler`] from the job queue.
+//!
+//! One run of a kind at a time for each integration. A run ended by a crash goes on at the organization it was at; a run
+//! that looks twice at the same list writes nothing the second time.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use domain::{
+    Ctx, Time,
+    auth::Permission,
+    id::{IntegrationId, SyncRunId},
+    page::{Page, PageRequest},
+    sync::{RunCounts, RunItem, RunKind, RunState, SyncRun},
+};
+use provider::{ErrorKind, Problem, ProviderError};
+use serde::Deserialize;
+pub use store::sync_run::RunFilter;
+use store::{
+    StoreError,
+    integration::Touched,
+    job::Job,
+    sync_run::{Ending, JOB_KIND, Progress},
+};
+use tracing::{info, warn};
+
+use crate::{
+    clock,
+    core::Core,
+    error::{Result, ServiceError, named},
+    job::{Handler, JobControl, Outcome},
+    schedule::system_ctx,
+};
+
+mod detail_pass;
+mod list_pass;
+mod missing;
+mod plan;
+
+/// A person waits for these; they come before what the schedule asks for.
+const INTERACTIVE: i64 = 10;
+
+/// Runs of the schedule.
+const BACKGROUND: i64 = 50;
+
+/// Presence passes take at most one part in so many of the RMM's time.
+const PRESENCE_SHARE: u32 = 20;
+
+/// How long ended presence passes are kept.
+const KEEP_PRESENCE: Duration = Duration::from_secs(24 * 3_600);
+
+/// How long other ended runs are kept.
+const KEEP_RUNS: Duration = Duration::from_secs(90 * 24 * 3_600);
+
+/// The use cases of sync runs.
+#[derive(Clone)]
+pub struct Syncs {
+    core: Core,
+}
+
+impl Syncs {
+    pub(crate) fn new(core: Core) -> Self {
+        Syncs { core }
+    }
+
+    /// Asks for a run. One of the same kind that waits or works already is answered instead.
+    pub async fn request(
+        &self,
+        ctx: &Ctx,
+        integration: IntegrationId,
+        kind: RunKind,
+        preview: bool,
+    ) -> Result<SyncRun> {
+        ctx.require(Permission::SystemSettings)?;
+        let tenant = self.core.store.tenant(ctx);
+        let found = tenant.integrations().get(integration).await.map_err(named("integration"))?;
+        if !found.is_active {
+            return Err(ServiceError::conflict(
+                "disconnected",
+                format!("`{}` is disconnected; reconnect it first", found.name),
+            ));
+        }
+        if preview && kind != RunKind::Devices {
+            return Err(ServiceError::invalid("preview", "no_preview", "only a sync of devices has a preview"));
+        }
+        let priority = match ctx.actor.kind {
+            domain::ActorKind::System => BACKGROUND,
+            _ => INTERACTIVE,
+        };
+        Ok(tenant.sync_runs().request(integration, kind, preview, priority).await?)
+    }
+
+    /// A page, newest first.
+    pub async fn list(&self, ctx: &Ctx, filter: RunFilter, page: PageRequest) -> Result<Page<SyncRun>> {
+        ctx.require(Permission::IntegrationsRead)?;
+        Ok(self.core.store.tenant(ctx).sync_runs().list(&filter, &page).await?)
+    }
+
+    /// One run.
+    pub async fn get(&self, ctx: &Ctx, id: SyncRunId) -> Result<SyncRun> {
+        ctx.require(Permission::IntegrationsRead)?;
+        self.core.store.tenant(ctx).sync_runs().get(id).await.map_err(named("sync run"))
+    }
+
+    /// Failed rows, or in a preview what would change.
+    pub async fn items(&self, ctx: &Ctx, id: SyncRunId, page: PageRequest) -> Result<Page<RunItem>> {
+        self.get(ctx, id).await?;
+        Ok(self.core.store.tenant(ctx).sync_runs().items(id, &page).await?)
+    }
+
+    /// Asks a run to stop.
+    pub async fn cancel(&self, ctx: &Ctx, id: SyncRunId) -> Result<SyncRun> {
+        ctx.require(Permission::SystemSettings)?;
+        self.core.store.tenant(ctx).sync_runs().cancel(id).await.map_err(named("sync run"))
+    }
+
+    /// The earliest time for the next scheduled run of a kind, by what the last one cost the RMM.
+    pub(crate) async fn earliest_next(&self, ctx: &Ctx, id: IntegrationId, kind: RunKind) -> Result<Time> {
+        let filter =
+            RunFilter { integration_id: Some(id), kind: Some(kind), state: Some(RunState::Succeeded) };
+        let page = PageRequest { limit: 1, cursor: None };
+        let last = self.core.store.tenant(ctx).sync_runs().list(&filter, &page).await?.items.pop();
+        let took = last.and_then(|run| Some(run.ended_at?.since(run.started_at?)));
+        Ok(ctx.now + took.unwrap_or_default() * PRESENCE_SHARE)
+    }
+}
+
+/// Executes sync runs.
+pub struct RunHandler {
+    core: Core,
+}
+
+#[derive(Deserialize)]
+struct Payload {
+    run_id: SyncRunId,
+}
+
+/// Why a pass did not come to its end.
+pub(crate) enum Stopped {
+    /// A person asked for it, or someone else executes the run now.
+    Stale,
+    /// The process shuts down: what is done is kept.
+    Stopping,
+    /// The RMM's problem.
+    Provider(ProviderError),
+    /// Ours.
+    Other(ServiceError),
+}
+
+impl From<StoreError> for Stopped {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Stale => Stopped::Stale,
+            other => Stopped::Other(other.into()),
+        }
+    }
+}
+
+impl From<ServiceError> for Stopped {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::Provider(error) => Stopped::Provider(*error),
+            other => Stopped::Other(other),
+        }
+    }
+}
+
+impl From<ProviderError> for Stopped {
+    fn from(error: ProviderError) -> Self {
+        Stopped::Provider(error)
+    }
+}
+
+/// A run at work: its context and what it counted so far.
+pub(crate) struct Work<'a> {
+    pub(crate) core: &'a Core,
+    pub(crate) ctx: Ctx,
+    pub(crate) run: SyncRun,
+    pub(crate) counts: RunCounts,
+    pub(crate) control: &'a JobControl,
+}
+
+impl Work<'_> {
+    /// The same tenant now: a run takes minutes, and each page has the time of its own look.
+    pub(crate) fn now(&self) -> Ctx {
+        self.ctx.at(clock::now())
+    }
+
+    pub(crate) fn go_on(&self) -> std::result::Result<(), Stopped> {
+        if self.control.is_stopping() { Err(Stopped::Stopping) } else { Ok(()) }
+    }
+
+    pub(crate) fn progress(&self, stage: impl Into<String>, done: u64, total: Option<u64>) -> Progress {
+        Progress {
+            stage: stage.into(),
+            done,
+            total,
+            cursor_state: None,
+            counts: self.counts.clone(),
+            organization_done: false,
+        }
+    }
+
+    pub(crate) async fn note(&self, stage: &str, done: u64, total: Option<u64>) -> std::result::Result<(), Stopped> {
+        let ctx = self.now();
+        let progress = self.progress(stage, done, total);
+        Ok(self.core.store.tenant(&ctx).sync_runs().note(self.run.id, &progress).await?)
+    }
+
+    pub(crate) async fn add_items(&self, items: &[RunItem]) -> std::result::Result<(), Stopped> {
+        Ok(self.core.store.tenant(&self.ctx).sync_runs().add_items(self.run.id, items).await?)
+    }
+}
+
+#[async_trait]
+impl Handler for RunHandler {
+    fn kind(&self) -> &'static str {
+        JOB_KIND
+    }
+
+    async fn run(&self, job: &Job, control: &JobControl) -> Outcome {
+        let Ok(payload) = serde_json::from_str::<Payload>(&job.payload) else {
+            return Outcome::Dead { error: "the payload is not a sync run".to_owned() };
+        };
+        let ctx = system_ctx(job.tenant, clock::now());
+        let run = match self.core.store.tenant(&ctx).sync_runs().start(payload.run_id).await {
+            Ok(Some(run)) => run,
+            Ok(None) | Err(StoreError::NotFound) => return Outcome::Done,
+            Err(error) => return Outcome::retry(job, error.to_string()),
+        };
+        let counts = run.counts.clone();
+        let mut work = Work { core: &self.core, ctx, run, counts, control };
+        let result = match work.run.kind {
+            RunKind::Organizations => list_pass::organizations(&mut work).await,
+            RunKind::Devices | RunKind::Presence => list_pass::devices(&mut work).await,
+            RunKind::Details => detail_pass::details(&mut work).await,
+        };
+        self.settle(job, work, result).await
+    }
+}
+
+impl RunHandler {
+    /// A handler over the shared core.
+    pub(crate) fn new(core: Core) -> Arc<RunHandler> {
+        Arc::new(RunHandler { core })
+    }
+
+    async fn settle(&self, job: &Job, work: Work<'_>, result: std::result::Result<(), Stopped>) -> Outcome {
+        match result {
+            Ok(()) => self.succeed(job, &work).await,
+            Err(Stopped::Stopping) => Outcome::GiveBack,
+            Err(Stopped::Stale) => self.stop(job, &work).await,
+            Err(Stopped::Provider(error)) => self.provider_failed(job, &work, error).await,
+            Err(Stopped::Other(error)) => {
+                warn!(run.id = %work.run.id, error = &error as &dyn std::error::Error, "sync run `{}` stopped", work.run.id);
+                if job.attempt < job.max_attempts {
+                    return Outcome::retry(job, error.to_string());
+                }
+                let problem = Problem::new("internal", "The run stopped at an internal error.", "See the server's log, then start it again.");
+                self.end(job, &work, RunState::Failed, Some(&problem)).await
+            }
+        }
+    }
+
+    async fn succeed(&self, job: &Job, work: &Work<'_>) -> Outcome {
+        let run = &work.run;
+        let ctx = work.now();
+        let tenant = self.core.store.tenant(&ctx);
+        let whole = work.counts.failed == 0 && work.counts.incomplete == 0;
+        let state = if whole { RunState::Succeeded } else { RunState::Partial };
+        let touched = match run.kind {
+            RunKind::Organizations => Touched::Organizations,
+            RunKind::Devices => Touched::Devices,
+            RunKind::Presence => Touched::Presence,
+            RunKind::Details => Touched::Details,
+        };
+        if !run.preview {
+            let connected = domain::integration::ConnectionState::Connected;
+            let noted = async {
+                tenant.integrations().touch(run.integration_id, touched, ctx.now).await?;
+                tenant.integrations().set_state(run.integration_id, connected, None, None).await?;
+                let keep = if run.kind == RunKind::Presence { KEEP_PRESENCE } else { KEEP_RUNS };
+                tenant.sync_runs().prune(run.integration_id, run.kind, ctx.now - keep).await?;
+                self.details_if_due(&ctx, run).await
+            };
+            if let Err(error) = noted.await {
+                return Outcome::retry(job, error.to_string());
+            }
+        }
+        self.end(job, work, state, None).await
+    }
+
+    /// After a list pass, the detail pass for what is new or changed.
+    async fn details_if_due(&self, ctx: &Ctx, run: &SyncRun) -> std::result::Result<(), StoreError> {
+        if !matches!(run.kind, RunKind::Devices | RunKind::Presence) {
+            return Ok(());
+        }
+        let tenant = self.core.store.tenant(ctx);
+        if tenant.details().count_due(run.integration_id).await? > 0 {
+            tenant.sync_runs().request(run.integration_id, RunKind::Details, false, BACKGROUND).await?;
+        }
+        Ok(())
+    }
+
+    /// The run shall not go on: cancelled by a person, or executed by someone else by now.
+    async fn stop(&self, job: &Job, work: &Work<'_>) -> Outcome {
+        let ctx = work.now();
+        match self.core.store.tenant(&ctx).sync_runs().get(work.run.id).await {
+            Ok(run) if run.cancel_requested && !run.state.is_over() => {
+                self.end(job, work, RunState::Cancelled, None).await
+            }
+            Ok(_) | Err(StoreError::NotFound) => Outcome::Done,
+            Err(error) => Outcome::retry(job, error.to_string()),
+        }
+    }
+
+    async fn provider_failed(&self, job: &Job, work: &Work<'_>, error: ProviderError) -> Outcome {
+        let ctx = work.now();
+        let run = &work.run;
+        let error = match self.renew_token(&ctx, job, run, error).await {
+            Ok(outcome) => return outcome,
+            Err(error) => error,
+        };
+        self.core.note_failure(&ctx, run.integration_id, &error).await;
+        warn!(run.id = %run.id, code = %error.problem.code, error = &error as &dyn std::error::Error, "sync run `{}` stopped at the RMM", run.id);
+        // A presence pass comes again soon anyway. What only a person can mend is not tried again.
+        let again = error.kind.is_transient() && run.kind != RunKind::Presence && job.attempt < job.max_attempts.min(4);
+        if !again {
+            return self.end(job, work, RunState::Failed, Some(&error.problem)).await;
+        }
+        let stage = format!("waiting to try again: {}", error.problem.message);
+        match work.note(&stage, run.done, run.total).await {
+            Err(Stopped::Stale) => self.stop(job, work).await,
+            _ => match error.retry_after() {
+                Some(after) => Outcome::Retry { after, error: error.problem.code },
+                None => Outcome::retry(job, error.problem.code),
+            },
+        }
+    }
+
+    /// A token that died is replaced where that needs nobody; the run then goes on where it was.
+    async fn renew_token(
+        &self,
+        ctx: &Ctx,
+        job: &Job,
+        run: &SyncRun,
+        error: ProviderError,
+    ) -> std::result::Result<Outcome, ProviderError> {
+        if error.kind != ErrorKind::Unauthorized || job.attempt > 2 {
+            return Err(error);
+        }
+        let opened = match self.core.open(ctx, run.integration_id).await {
+            Ok(opened) if opened.needs_sign_in() => opened,
+            _ => return Err(error),
+        };
+        match self.core.sign_in(ctx, opened, None).await {
+            Ok(_) => Ok(Outcome::Retry { after: Duration::ZERO, error: error.problem.code }),
+            Err(ServiceError::Provider(newer)) => Err(*newer),
+            Err(_) => Err(error),
+        }
+    }
+
+    async fn end(&self, job: &Job, work: &Work<'_>, state: RunState, problem: Option<&Problem>) -> Outcome {
+        let problem = problem.and_then(|problem| serde_json::to_string(problem).ok());
+        let ending = Ending { state, counts: work.counts.clone(), problem };
+        let ctx = work.now();
+        if let Err(error) = self.core.store.tenant(&ctx).sync_runs().end(&work.run, &ending).await {
+            return Outcome::retry(job, error.to_string());
+        }
+        info!(
+            run.id = %work.run.id, integration.id = %work.run.integration_id, kind = work.run.kind.name(),
+            state = state.name(), read = work.counts.read, created = work.counts.created, updated = work.counts.updated,
+            calls = work.counts.calls, "sync run `{}` ended: {}", work.run.id, state.name()
+        );
+        Outcome::Done
+    }
+}
+
+/// An error that concerns one organization's answer only: the others may still be read.
+pub(crate) fn is_of_one_answer(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Malformed | ErrorKind::NotFound | ErrorKind::Rejected)
+}

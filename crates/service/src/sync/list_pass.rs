@@ -1,0 +1,261 @@
+//! The list pass: organizations, then the devices of each mapped one, page by page.
+//!
+//! At most four calls and one for each mapped organization: organizations, names of custom fields, the lists,
+//! organizations again for the counts, and where devices may be missing one question where they are.
+
+use std::collections::{BTreeMap, HashMap};
+
+use domain::{
+    id::DeviceId,
+    organization::{MappingState, Organization},
+    sync::{RunItem, RunKind},
+};
+use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
+use provider::{Connection, DevicePage, Dictionary, ErrorKind, Inventory, OrganizationRecord, ProviderError};
+use serde::{Deserialize, Serialize};
+use store::{device::PageScope, organization::ListedOrganization};
+
+use super::{Stopped, Work, is_of_one_answer, missing, plan};
+use crate::core::Opened;
+
+/// Devices written in one transaction.
+const PAGE_SIZE: usize = 1_000;
+
+/// Lists fetched ahead while one is written: the RMM sees at most so many requests of ours at once.
+const FETCH_AHEAD: usize = 2;
+
+/// Where a run goes on after a crash, and what the end of the pass needs.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct CursorState {
+    /// Organizations that are done, by the provider's id, with the length of their list.
+    pub(super) done: BTreeMap<String, u64>,
+    /// Devices of done organizations that were not in their list.
+    pub(super) absent: BTreeMap<String, Vec<DeviceId>>,
+}
+
+/// Sync Clients.
+pub(super) async fn organizations(work: &mut Work<'_>) -> Result<(), Stopped> {
+    let opened = open(work).await?;
+    work.note("reading organizations", 0, None).await?;
+    take_over_organizations(work, &opened).await?;
+    Ok(())
+}
+
+/// Sync Devices, and the presence pass, which is the same list without the question what is missing.
+pub(super) async fn devices(work: &mut Work<'_>) -> Result<(), Stopped> {
+    let opened = open(work).await?;
+    let mut state: CursorState =
+        work.run.cursor_state.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    work.note("reading organizations", 0, None).await?;
+    take_over_organizations(work, &opened).await?;
+    work.counts.calls += 1;
+    let dictionary = opened.provider.inventory().dictionary(&opened.connection).await?;
+    let mapped = synced_organizations(work).await?;
+    let expected = mapped.iter().map(|o| o.device_count.unwrap_or(0)).sum::<u64>();
+    let mut done_devices: u64 = mapped.iter().filter_map(|o| state.done.get(&o.external_id)).sum();
+    let todo: Vec<&Organization> = mapped.iter().filter(|o| !state.done.contains_key(&o.external_id)).collect();
+    let inventory = opened.provider.inventory();
+    let fetches: Vec<Fetch<'_>> = todo
+        .into_iter()
+        .map(|organization| fetch(inventory, &opened.connection, organization, &dictionary).boxed())
+        .collect();
+    let mut lists = stream::iter(fetches).buffered(FETCH_AHEAD);
+    while let Some((organization, fetched)) = lists.next().await {
+        work.go_on()?;
+        work.counts.calls += 1;
+        let pages = match fetched {
+            Ok(pages) => pages,
+            Err(error) if is_of_one_answer(error.kind) => {
+                unreadable(work, organization, &error).await?;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let organization_pass = OrganizationPass { opened: &opened, organization, expected, done_before: done_devices };
+        done_devices += organization_pass.write(work, pages, &mut state).await?;
+    }
+    if work.run.kind == RunKind::Devices {
+        missing::settle(work, &opened, &mapped, &state).await?;
+    }
+    Ok(())
+}
+
+async fn open(work: &mut Work<'_>) -> Result<Opened, Stopped> {
+    let ctx = work.now();
+    Ok(work.core.open_signed_in(&ctx, work.run.integration_id).await?)
+}
+
+async fn take_over_organizations(work: &mut Work<'_>, opened: &Opened) -> Result<(), Stopped> {
+    let listed = list_organizations(work, opened).await?;
+    let rows: Vec<ListedOrganization> = listed
+        .into_iter()
+        .map(|o| ListedOrganization {
+            external_id: o.external_id,
+            name: o.name,
+            sites: o.sites,
+            device_count: o.device_count,
+        })
+        .collect();
+    let ctx = work.now();
+    if work.run.preview {
+        return Ok(());
+    }
+    let changes = work.core.store.tenant(&ctx).organizations().take_over(work.run.integration_id, &rows).await?;
+    if work.run.kind == RunKind::Organizations {
+        work.counts.read = rows.len() as u64;
+        work.counts.created = changes.created;
+        work.counts.updated = changes.updated;
+        work.counts.missing = changes.vanished;
+        work.counts.unchanged = work.counts.read - changes.created - changes.updated;
+    }
+    Ok(())
+}
+
+pub(super) async fn list_organizations(
+    work: &mut Work<'_>,
+    opened: &Opened,
+) -> Result<Vec<OrganizationRecord>, Stopped> {
+    work.counts.calls += 1;
+    Ok(opened.provider.inventory().organizations(&opened.connection).await?)
+}
+
+async fn synced_organizations(work: &Work<'_>) -> Result<Vec<Organization>, Stopped> {
+    let ctx = work.now();
+    let all = work.core.store.tenant(&ctx).organizations().of_integration(work.run.integration_id).await?;
+    let is_synced = |o: &Organization| o.state == MappingState::Mapped && o.auto_sync && o.vanished_at.is_none();
+    Ok(all.into_iter().filter(is_synced).collect())
+}
+
+/// A list to be fetched. Boxed: the compiler cannot prove a stream of borrowing closures to be `Send`.
+type Fetch<'a> = BoxFuture<'a, (&'a Organization, Result<Vec<DevicePage>, ProviderError>)>;
+
+async fn fetch<'o>(
+    inventory: &dyn Inventory,
+    connection: &Connection,
+    organization: &'o Organization,
+    dictionary: &Dictionary,
+) -> (&'o Organization, Result<Vec<DevicePage>, ProviderError>) {
+    let pages = inventory.devices(connection, &organization.external_id, dictionary, PAGE_SIZE);
+    (organization, pages.try_collect().await)
+}
+
+/// An organization whose answer cannot be used: nothing of it is saved, nothing is lost, the others go on.
+async fn unreadable(
+    work: &mut Work<'_>,
+    organization: &Organization,
+    error: &ProviderError,
+) -> Result<(), Stopped> {
+    work.counts.incomplete += 1;
+    if error.kind == ErrorKind::NotFound {
+        work.counts.failed += 1;
+    }
+    let item = RunItem {
+        n: 0,
+        action: "failed".to_owned(),
+        external_id: Some(organization.external_id.clone()),
+        name: Some(organization.name.clone()),
+        message: format!("{error} {}", error.problem.fix),
+    };
+    work.add_items(&[item]).await
+}
+
+/// The pass over one organization.
+struct OrganizationPass<'a> {
+    opened: &'a Opened,
+    organization: &'a Organization,
+    /// Devices in all, as the provider counts.
+    expected: u64,
+    /// Devices of organizations before this one.
+    done_before: u64,
+}
+
+impl OrganizationPass<'_> {
+    /// Writes its pages; answers the length of its list.
+    async fn write(
+        &self,
+        work: &mut Work<'_>,
+        pages: Vec<DevicePage>,
+        state: &mut CursorState,
+    ) -> Result<u64, Stopped> {
+        let length: u64 = pages.iter().map(|page| (page.records.len() + page.rejected.len()) as u64).sum();
+        let absent = self.absent(work, &pages).await?;
+        let mut written = 0;
+        let last = pages.len().saturating_sub(1);
+        for (n, page) in pages.into_iter().enumerate() {
+            work.go_on()?;
+            written += (page.records.len() + page.rejected.len()) as u64;
+            if n == last {
+                state.done.insert(self.organization.external_id.clone(), length);
+                if !absent.is_empty() {
+                    state.absent.insert(self.organization.external_id.clone(), absent.clone());
+                }
+            }
+            self.write_page(work, page, n == last, written, state).await?;
+        }
+        Ok(length)
+    }
+
+    /// Devices that the list lacks. Where a row has no readable id nobody can tell, and none is counted.
+    async fn absent(
+        &self,
+        work: &Work<'_>,
+        pages: &[DevicePage],
+    ) -> Result<Vec<DeviceId>, Stopped> {
+        let rejected = || pages.iter().flat_map(|page| &page.rejected);
+        if work.run.kind != RunKind::Devices || rejected().any(|row| row.external_id.is_none()) {
+            return Ok(Vec::new());
+        }
+        let records = pages.iter().flat_map(|page| &page.records).map(|record| record.external_id.clone());
+        let listed: Vec<String> = records.chain(rejected().filter_map(|row| row.external_id.clone())).collect();
+        let absent = work.core.store.tenant(&work.ctx).absences().not_listed(self.organization.id, &listed).await?;
+        Ok(absent.into_iter().map(|device| device.device_id).collect())
+    }
+
+    async fn write_page(
+        &self,
+        work: &mut Work<'_>,
+        page: DevicePage,
+        is_last: bool,
+        written: u64,
+        state: &CursorState,
+    ) -> Result<(), Stopped> {
+        let ctx = work.now();
+        let tenant = work.core.store.tenant(&ctx);
+        let ids: Vec<&str> = page.records.iter().map(|record| record.external_id.as_str()).collect();
+        let known = tenant.devices().known(work.run.integration_id, &ids).await?;
+        let known: HashMap<String, store::device::Known> =
+            known.into_iter().map(|known| (known.external_id.clone(), known)).collect();
+        let scope = self.scope(work, ctx.now)?;
+        let plan = plan::plan(&scope, page, &known, &mut work.counts, ctx.now);
+        let total = Some(self.expected.max(self.done_before + written));
+        let mut progress =
+            work.progress(format!("devices of {}", self.organization.name), self.done_before + written, total);
+        progress.organization_done = is_last;
+        if is_last {
+            progress.cursor_state = serde_json::to_string(state).ok();
+        }
+        let items: Vec<RunItem> =
+            plan.items.into_iter().filter(|item| work.run.preview || item.action == "failed").collect();
+        if work.run.preview {
+            tenant.sync_runs().note(work.run.id, &progress).await?;
+        } else {
+            tenant.devices().apply(&scope, &plan.writes, &progress).await?;
+        }
+        work.add_items(&items).await
+    }
+
+    fn scope(&self, work: &Work<'_>, observed_at: domain::Time) -> Result<PageScope, Stopped> {
+        // A mapped organization has a client: the table's own check.
+        let client_id = self.organization.client_id.ok_or(Stopped::Stale)?;
+        Ok(PageScope {
+            integration_id: work.run.integration_id,
+            provider: self.opened.integration.provider.clone(),
+            organization_id: self.organization.id,
+            organization_external_id: self.organization.external_id.clone(),
+            client_id,
+            run_id: work.run.id,
+            observed_at,
+        })
+    }
+}

@@ -1,0 +1,126 @@
+//! The end of a list pass: which absences count, and which devices are marked missing.
+
+use std::collections::HashMap;
+
+use domain::{
+    id::DeviceId,
+    organization::Organization,
+    sync::{RunItem, is_complete, missing_allowance},
+};
+use provider::DeviceLocation;
+use store::absence::Absent;
+
+use super::{
+    Stopped, Work,
+    list_pass::{CursorState, list_organizations},
+};
+use crate::core::Opened;
+
+/// Counts absences in complete lists, then marks what has been absent long enough. A brake stops a run that would mark
+/// more than a set share: then something else is wrong, and a person has to look.
+pub(super) async fn settle(
+    work: &mut Work<'_>,
+    opened: &Opened,
+    mapped: &[Organization],
+    state: &CursorState,
+) -> Result<(), Stopped> {
+    work.note("checking that the lists were complete", work.run.done, None).await?;
+    let counted: HashMap<String, Option<u64>> = list_organizations(work, opened)
+        .await?
+        .into_iter()
+        .map(|organization| (organization.external_id, organization.device_count))
+        .collect();
+    let mut absent: Vec<DeviceId> = Vec::new();
+    for organization in mapped {
+        let Some(listed) = state.done.get(&organization.external_id) else { continue };
+        let counted_after = counted.get(&organization.external_id).copied().flatten();
+        if is_complete(*listed, counted_after) {
+            absent.extend(state.absent.get(&organization.external_id).into_iter().flatten());
+        } else {
+            incomplete(work, organization, *listed, counted_after).await?;
+        }
+    }
+    let ctx = work.now();
+    let absences = work.core.store.tenant(&ctx);
+    let absences = absences.absences();
+    if !work.run.preview {
+        absences.count(&absent, ctx.now).await?;
+    }
+    let candidates = absences.candidates(work.run.integration_id, ctx.now).await?;
+    if candidates.is_empty() {
+        return Ok(());
+    }
+    mark(work, opened, candidates).await
+}
+
+async fn incomplete(
+    work: &mut Work<'_>,
+    organization: &Organization,
+    listed: u64,
+    counted: Option<u64>,
+) -> Result<(), Stopped> {
+    work.counts.incomplete += 1;
+    let counted = counted.map_or("an unknown number".to_owned(), |n| n.to_string());
+    let item = RunItem {
+        n: 0,
+        action: "failed".to_owned(),
+        external_id: Some(organization.external_id.clone()),
+        name: Some(organization.name.clone()),
+        message: format!(
+            "the list held {listed} devices, the RMM counts {counted}; absences in it are not counted this time"
+        ),
+    };
+    work.add_items(&[item]).await
+}
+
+async fn mark(work: &mut Work<'_>, opened: &Opened, candidates: Vec<Absent>) -> Result<(), Stopped> {
+    let ctx = work.now();
+    let tenant = work.core.store.tenant(&ctx);
+    let known = tenant.devices().count_present(work.run.integration_id).await?;
+    let allowed = missing_allowance(known, opened.integration.settings.missing_brake_percent);
+    if candidates.len() as u64 > allowed {
+        work.counts.failed += 1;
+        let item = RunItem {
+            n: 0,
+            action: "failed".to_owned(),
+            external_id: None,
+            name: None,
+            message: format!(
+                "{} of {known} devices are not listed any more, more than the {allowed} that one run may mark missing; \
+                 none was marked. If they are really gone, raise `missing_brake_percent` of the integration and sync again",
+                candidates.len()
+            ),
+        };
+        return work.add_items(&[item]).await;
+    }
+    work.counts.calls += 1;
+    let ids: Vec<String> = candidates.iter().map(|absent| absent.external_id.clone()).collect();
+    let located = opened.provider.inventory().locate(&opened.connection, &ids).await?;
+    let located: HashMap<&str, &DeviceLocation> =
+        located.iter().map(|location| (location.external_id.as_str(), location)).collect();
+    let missing: Vec<(Absent, Option<String>)> = candidates
+        .into_iter()
+        .map(|absent| {
+            let note = located.get(absent.external_id.as_str()).map(|location| {
+                format!("is in `{}` now, which is not synced", location.organization_name)
+            });
+            (absent, note)
+        })
+        .collect();
+    work.counts.missing += missing.len() as u64;
+    if work.run.preview {
+        let items: Vec<RunItem> = missing.iter().map(|(absent, note)| preview_item(absent, note.as_deref())).collect();
+        return work.add_items(&items).await;
+    }
+    Ok(tenant.absences().mark_missing(work.run.integration_id, work.run.id, &missing).await?)
+}
+
+fn preview_item(absent: &Absent, note: Option<&str>) -> RunItem {
+    RunItem {
+        n: 0,
+        action: "missing".to_owned(),
+        external_id: Some(absent.external_id.clone()),
+        name: Some(absent.name.clone()),
+        message: note.unwrap_or("not listed any more").to_owned(),
+    }
+}

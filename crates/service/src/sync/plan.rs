@@ -1,0 +1,202 @@
+//! What one page of a list changes. Pure: known rows and a look go in, writes come out.
+
+use std::collections::HashMap;
+
+use domain::{
+    Time,
+    asset::serial_key,
+    event::kind,
+    id::OrganizationId,
+    status::{ASSUMED, Status, at_look},
+    sync::{Difference, RunCounts, RunItem, compare},
+};
+use provider::{DevicePage, DeviceRecord};
+use serde_json::json;
+use store::{
+    device::{ChangedDevice, Content, Known, NewDevice, PageScope, PageWrites, PresenceWrite, StatusChange},
+    event::NewEvent,
+    new_id,
+};
+
+use crate::asset::search_text;
+
+/// A detail look happens at most once in this time.
+const DETAIL_INTERVAL: std::time::Duration = std::time::Duration::from_secs(24 * 3_600);
+
+/// Most items a page adds to a preview.
+const MOST_ITEMS: usize = 1_000;
+
+/// What a page changes.
+#[derive(Default)]
+pub(super) struct PagePlan {
+    pub(super) writes: PageWrites,
+    pub(super) items: Vec<RunItem>,
+}
+
+/// Plans a page. `known` are the known devices of the page by the provider's id.
+pub(super) fn plan(
+    scope: &PageScope,
+    page: DevicePage,
+    known: &HashMap<String, Known>,
+    counts: &mut RunCounts,
+    now: Time,
+) -> PagePlan {
+    let mut plan = PagePlan::default();
+    for rejected in page.rejected {
+        counts.read += 1;
+        counts.failed += 1;
+        plan.items.push(item("failed", rejected.external_id, rejected.name, rejected.reason));
+    }
+    for record in page.records {
+        counts.read += 1;
+        match known.get(&record.external_id) {
+            None => create(scope, record, &mut plan, counts, now),
+            Some(known) => change(scope, record, known, &mut plan, counts, now),
+        }
+    }
+    plan.items.truncate(MOST_ITEMS);
+    plan
+}
+
+fn item(action: &str, external_id: Option<String>, name: Option<String>, message: String) -> RunItem {
+    RunItem { n: 0, action: action.to_owned(), external_id, name, message }
+}
+
+fn create(scope: &PageScope, record: DeviceRecord, plan: &mut PagePlan, counts: &mut RunCounts, now: Time) {
+    counts.created += 1;
+    let presence = record.presence.clone();
+    let look = at_look(presence.vendor_status, presence.last_seen, ASSUMED, scope.observed_at);
+    let device = NewDevice {
+        device_id: new_id(now),
+        asset_id: new_id(now),
+        external_id: record.external_id.clone(),
+        status: look.status,
+        content: content(record, &[]),
+    };
+    plan.items.push(item(
+        "created",
+        Some(device.external_id.clone()),
+        Some(device.content.name.clone()),
+        "new machine".to_owned(),
+    ));
+    plan.writes.presences.push(PresenceWrite {
+        device_id: device.device_id,
+        presence,
+        overdue_at: look.overdue_at,
+    });
+    plan.writes.events.push(NewEvent::new(kind::ASSET_CREATED, device.asset_id));
+    plan.writes.created.push(device);
+}
+
+fn change(
+    scope: &PageScope,
+    record: DeviceRecord,
+    known: &Known,
+    plan: &mut PagePlan,
+    counts: &mut RunCounts,
+    now: Time,
+) {
+    let presence = record.presence.clone();
+    let content = content(record, &known.macs);
+    let difference = compare(&known.device, scope.organization_id, &content.hash, &presence);
+    let thresholds = known.thresholds.unwrap_or(ASSUMED);
+    let look = at_look(presence.vendor_status, presence.last_seen, thresholds, scope.observed_at);
+    if difference.presence {
+        plan.writes.presences.push(PresenceWrite {
+            device_id: known.device.device_id,
+            presence,
+            overdue_at: look.overdue_at,
+        });
+        if look.status != known.device.status {
+            change_status(known, look.status, plan);
+        }
+    }
+    tell(scope, known, &content, difference, plan, counts);
+    let client_changed = known.client_id != scope.client_id;
+    if difference.content || difference.moved || difference.absent_before || difference.returned || client_changed {
+        let detail_due_at = match known.detail_at {
+            Some(at) if difference.content => at + DETAIL_INTERVAL,
+            Some(_) => Time(i64::MAX),
+            None => now,
+        };
+        plan.writes.changed.push(ChangedDevice {
+            device_id: known.device.device_id,
+            asset_id: known.device.asset_id,
+            content,
+            content_changed: difference.content,
+            old_client: known.client_id,
+            detail_due_at,
+        });
+    }
+}
+
+fn change_status(known: &Known, to: Status, plan: &mut PagePlan) {
+    let data = json!({ "from": known.device.status.name(), "to": to.name() });
+    plan.writes.statuses.push(StatusChange { asset_id: known.device.asset_id, status: to });
+    plan.writes.events.push(NewEvent::new(kind::STATUS_CHANGED, known.device.asset_id).with(&data));
+}
+
+/// Counts, events and preview items of a known device.
+fn tell(
+    scope: &PageScope,
+    known: &Known,
+    content: &Content,
+    difference: Difference,
+    plan: &mut PagePlan,
+    counts: &mut RunCounts,
+) {
+    let asset = known.device.asset_id;
+    let mut say = |action: &str, message: String| {
+        plan.items.push(item(
+            action,
+            Some(known.external_id.clone()),
+            Some(content.name.clone()),
+            message,
+        ));
+    };
+    if difference.moved {
+        counts.moved += 1;
+        say("moved", "moved to this organization".to_owned());
+        let data = moved_data(known.device.organization_id, scope, known);
+        plan.writes.events.push(NewEvent::new(kind::ASSET_MOVED, asset).with(&data));
+    } else if difference.returned {
+        say("returned", "listed again".to_owned());
+    } else if difference.content {
+        say("updated", "facts changed".to_owned());
+    }
+    if difference.returned {
+        counts.returned += 1;
+        plan.writes.events.push(NewEvent::new(kind::ASSET_RETURNED, asset));
+    }
+    if difference.content {
+        counts.updated += 1;
+        plan.writes.events.push(NewEvent::new(kind::ASSET_UPDATED, asset));
+    } else if !difference.moved && !difference.returned {
+        counts.unchanged += 1;
+    }
+}
+
+fn moved_data(from: OrganizationId, scope: &PageScope, known: &Known) -> serde_json::Value {
+    json!({
+        "from_organization": from, "to_organization": scope.organization_id,
+        "from_client": known.client_id, "to_client": scope.client_id,
+    })
+}
+
+/// Facts as they are stored, with their hash.
+fn content(record: DeviceRecord, macs: &[String]) -> Content {
+    let facts = serde_json::to_string(&record.facts).unwrap_or_default();
+    let hash = blake3::hash(facts.as_bytes()).to_hex().as_str().get(..32).unwrap_or_default().to_owned();
+    Content {
+        hash,
+        search_text: search_text(&record.facts, &record.external_id, macs),
+        name: record.facts.name.clone(),
+        asset_type: record.facts.device_type,
+        os: record.facts.os.clone().unwrap_or_default(),
+        needs_reboot: record.facts.needs_reboot.unwrap_or(false),
+        serial_key: record.facts.serial.as_deref().and_then(serial_key),
+        site: record.facts.site,
+        raw: Box::<str>::from(record.raw),
+        facts,
+    }
+}
