@@ -24,7 +24,7 @@ use crate::{
     },
     config::{Config, LogFormat},
     output::Output,
-    prompt::SecretSource,
+    prompt::new_password,
 };
 
 mod doctor;
@@ -70,7 +70,8 @@ impl Node {
         })?;
         let services = Services::new(store.clone(), providers::all(), http);
         let stop = CancellationToken::new();
-        let options = Options { workers: config.jobs.workers, ..Options::default() };
+        let limits = [service::sync::DETAIL_PASSES].into();
+        let options = Options { workers: config.jobs.workers, limits, ..Options::default() };
         let runner = Runner::new(store.clone(), services.handlers(), options);
         let mut background = vec![runner.start(stop.clone()), services.scheduler().start(stop.clone())];
         background.extend(store.listen());
@@ -159,7 +160,11 @@ async fn first_start_token(services: &Services) -> Result<Option<SecretString>, 
 /// `fleetgate migrate`.
 pub(crate) async fn migrate(config: &Config, output: &Output) -> Result<Exit, Failure> {
     let _lock = prepare_folder(config)?;
-    let engine = Store::migrate(&location(config)).await.map_err(store_failure)?;
+    let location = match &config.database.migrate_url {
+        Some(owner) => Location::Server(owner.expose_secret().to_owned()),
+        None => location(config),
+    };
+    let engine = Store::migrate(&location).await.map_err(store_failure)?;
     output.line(&format!("The {} database is up to date.", engine.name()))?;
     Ok(Exit::Ok)
 }
@@ -208,14 +213,6 @@ pub(crate) async fn token(command: TokenCommand, config: &Config, output: &Outpu
     output.note(&format!("A token for {email}, until {}. It is shown this once:", info.expires_at));
     output.line(secret.expose_secret())?;
     Ok(Exit::Ok)
-}
-
-fn new_password(source: Option<&str>) -> Result<SecretString, Failure> {
-    let source = match source {
-        Some(source) => SecretSource::parse(source, "--password")?,
-        None => SecretSource::Prompt,
-    };
-    source.read("New password (12 characters or more)")
 }
 
 /// Services for commands at the console: they reach no RMM, so nothing may leave.

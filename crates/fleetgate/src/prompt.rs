@@ -86,7 +86,8 @@ pub(crate) fn ask_line(label: &str, usual: Option<&str>) -> Result<String, Failu
             plain(label)
         )));
     }
-    let hint = usual.map(|usual| format!(" [{}]", plain(usual))).unwrap_or_default();
+    let usual_shown = usual.filter(|usual| !usual.is_empty());
+    let hint = usual_shown.map(|usual| format!(" [{}]", plain(usual))).unwrap_or_default();
     let mut stderr = io::stderr().lock();
     let _shown_or_not = write!(stderr, "{}{hint}: ", plain(label)).and_then(|()| stderr.flush());
     let typed = next_line_of_stdin(label)?.expose_secret().trim().to_owned();

@@ -30,8 +30,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        require_type(request.headers(), "application/json")?;
-        let bytes = read(request.into_body(), MAX_JSON_BYTES).await?;
+        let (parts, body) = request.into_parts();
+        require_type(&parts.headers, "application/json")?;
+        let bytes = read(&parts.headers, body, MAX_JSON_BYTES).await?;
         parse(&bytes).map(Json)
     }
 }
@@ -41,7 +42,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJ
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let bytes = read(body, MAX_JSON_BYTES).await?;
+        let bytes = read(&parts.headers, body, MAX_JSON_BYTES).await?;
         if bytes.is_empty() {
             return Ok(OptionalJson(T::default()));
         }
@@ -54,8 +55,9 @@ impl<S: Send + Sync> FromRequest<S> for Csv {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        require_type(request.headers(), "text/csv")?;
-        let bytes = read(request.into_body(), MAX_CSV_BYTES).await?;
+        let (parts, body) = request.into_parts();
+        require_type(&parts.headers, "text/csv")?;
+        let bytes = read(&parts.headers, body, MAX_CSV_BYTES).await?;
         let text = String::from_utf8(bytes.to_vec()).map_err(|_| {
             ApiError::bad_request("invalid_csv", "the file is not UTF-8; save it as `CSV UTF-8`")
         })?;
@@ -74,7 +76,12 @@ fn require_type(headers: &HeaderMap, wanted: &str) -> Result<(), ApiError> {
     Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", detail))
 }
 
-async fn read(body: Body, limit: usize) -> Result<Bytes, ApiError> {
+async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, ApiError> {
+    let announced =
+        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > limit) {
+        return Err(ApiError::too_large(limit));
+    }
     match Limited::new(body, limit).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(ApiError::too_large(limit)),
@@ -229,6 +236,16 @@ mod tests {
         assert_eq!(note("{\"name\":\"a\"}"), None);
         assert_eq!(note("{\"name\":\"a\",\"note\":null}"), Some(None));
         assert_eq!(note("{\"name\":\"a\",\"note\":\"x\"}"), Some(Some("x".to_owned())));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_too_large_is_refused_announced_or_not() {
+        let mut headers = HeaderMap::new();
+        let large = || Body::from(vec![b' '; 11]);
+        assert_eq!(read(&headers, large(), 10).await.unwrap_err().code, "body_too_large");
+        headers.insert(header::CONTENT_LENGTH, 11.into());
+        assert_eq!(read(&headers, Body::empty(), 10).await.unwrap_err().code, "body_too_large");
+        assert_eq!(read(&HeaderMap::new(), large(), 11).await.unwrap().len(), 11);
     }
 
     #[test]

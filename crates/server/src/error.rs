@@ -204,6 +204,11 @@ impl From<ServiceError> for ApiError {
                 error.more.field = field;
                 error
             }
+            ServiceError::Conflict { code: "bad_cursor", .. } => {
+                let detail =
+                    "this is not a `next_cursor` of this list; hand it back as it came, with the same `sort`";
+                ApiError::bad_request("invalid_cursor", detail).about("cursor")
+            }
             ServiceError::Conflict { code, message } => ApiError::new(StatusCode::CONFLICT, code, message),
             ServiceError::Unauthenticated { code, message } => {
                 ApiError::new(StatusCode::UNAUTHORIZED, code, message)
@@ -272,6 +277,7 @@ mod tests {
         check(ServiceError::invalid("url", "url_invalid", "x"), 422, "url_invalid");
         check(ServiceError::invalid("cursor", "invalid_cursor", "x"), 400, "invalid_cursor");
         check(ServiceError::conflict("secret_required", "x"), 409, "secret_required");
+        check(ServiceError::conflict("bad_cursor", "x"), 400, "invalid_cursor");
         let message = "x".to_owned();
         check(ServiceError::Unauthenticated { code: "bad_credentials", message }, 401, "bad_credentials");
         check(ServiceError::Unavailable(cause()), 503, "database_unavailable");

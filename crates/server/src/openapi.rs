@@ -86,6 +86,10 @@ fn complete(document: &mut Value) {
         },
         "token": { "type": "http", "scheme": "bearer", "description": "A token of kind `user`, `fgu_…`." },
     });
+    for (_, name, description) in FAILURES {
+        document["components"]["responses"][name] =
+            json!({ "description": description, "content": problem_content() });
+    }
     complete_schemas(document);
     let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) else { return };
     for (path, item) in paths {
@@ -103,7 +107,8 @@ fn complete_schemas(document: &mut Value) {
     let Some(schemas) = document["components"]["schemas"].as_object_mut() else { return };
     for (name, schema) in schemas {
         if let Some(item) = name.strip_prefix("List_") {
-            schema["properties"]["items"]["items"] = json!({ "$ref": format!("#/components/schemas/{item}") });
+            schema["properties"]["items"]["items"] =
+                json!({ "$ref": format!("#/components/schemas/{item}") });
         }
         if schema["additionalProperties"] == json!(false) || name == "Problem" {
             continue;
@@ -122,41 +127,52 @@ fn require_all(schema: &mut Value) {
     }
 }
 
+/// Failures that many routes share: status, name, description.
+const FAILURES: [(&str, &str, &str); 9] = [
+    ("400", "Unreadable", "A parameter, the JSON or a field cannot be read"),
+    ("401", "NotSignedIn", "Not signed in, or the token is not accepted"),
+    ("403", "Forbidden", "A permission is missing, or the request came from another site"),
+    ("404", "NotFound", "Nothing by this id"),
+    ("413", "TooLarge", "The body is too large"),
+    ("415", "OtherType", "The body is of another content type"),
+    ("422", "Refused", "Understood but refused"),
+    ("500", "Internal", "A bug on our side; the log names the cause"),
+    ("503", "Unavailable", "The database cannot be used now"),
+];
+
+fn problem_content() -> Value {
+    json!({ "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } })
+}
+
 fn complete_operation(path: &str, access: Option<Access>, operation: &mut Value) {
-    let mut failures = vec![("500", "A bug on our side; the log names the cause")];
+    let mut statuses = vec!["500"];
     operation["security"] = match access {
         Some(Access::Open) | None => json!([]),
         Some(Access::SignedIn | Access::Needs(_)) => json!([{ "cookie": [] }, { "token": [] }]),
     };
     if let Some(Access::Needs(permission)) = access {
         operation["x-permission"] = json!(permission.name());
-        failures.push(("403", "A permission is missing, or the request came from another site"));
+        statuses.push("403");
     }
     if access != Some(Access::Open) {
-        failures.push(("401", "Not signed in, or the token is not accepted"));
-        failures.push(("503", "The database cannot be used now"));
+        statuses.extend(["401", "503"]);
     }
     if path.contains("{id}") {
-        failures.push(("404", "Nothing by this id"));
+        statuses.push("404");
     }
     if operation.get("parameters").is_some() || operation.get("requestBody").is_some() {
-        failures.push(("400", "A parameter, the JSON or a field cannot be read"));
+        statuses.push("400");
     }
     if operation.get("requestBody").is_some() {
-        failures.push(("413", "The body is too large"));
-        failures.push(("415", "The body is of another content type"));
-        failures.push(("422", "Understood but refused"));
-    }
-    for (status, description) in failures {
-        let response = &mut operation["responses"][status];
-        if response.is_null() {
-            *response = json!({ "description": description });
-        }
+        statuses.extend(["413", "415", "422"]);
     }
     let Some(responses) = operation["responses"].as_object_mut() else { return };
+    // What a route declares itself is said in its own words.
     for (_, response) in responses.iter_mut().filter(|(status, _)| status.starts_with(['4', '5'])) {
-        response["content"] = json!({
-            "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } },
-        });
+        response["content"] = problem_content();
+    }
+    for (status, name, _) in FAILURES.iter().filter(|(status, _, _)| statuses.contains(status)) {
+        let reference = json!({ "$ref": format!("#/components/responses/{name}") });
+        responses.entry(*status).or_insert(reference);
     }
 }

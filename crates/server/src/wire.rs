@@ -149,7 +149,7 @@ wire_names! {
         [Admin, Technician, Approver, ReadOnly]
     };
     /// A right.
-    Permission, domain::auth::Permission, domain::auth::Permission::ALL.iter().copied().collect::<Vec<_>>();
+    Permission, domain::auth::Permission, domain::auth::Permission::ALL.to_vec();
     /// How one line of a check ended.
     LineState, LineStateValue, LINE_STATES;
 }

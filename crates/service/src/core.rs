@@ -17,7 +17,10 @@ use store::{Store, integration::TABLE, secret::SecretOwner};
 use tracing::warn;
 use url::Url;
 
-use crate::error::{Result, ServiceError, named};
+use crate::{
+    clock::Clock,
+    error::{Result, ServiceError, named},
+};
 
 /// Shared by all contexts; cheap to clone.
 #[derive(Clone)]
@@ -25,6 +28,7 @@ pub(crate) struct Core {
     pub(crate) store: Store,
     pub(crate) providers: &'static [&'static dyn Provider],
     pub(crate) http: HttpClient,
+    pub(crate) clock: Clock,
     /// One sign-in at a time for each integration: ten jobs that find a dead token make one new one.
     sign_ins: Arc<Mutex<HashMap<IntegrationId, Arc<tokio::sync::Mutex<()>>>>>,
 }
@@ -41,8 +45,9 @@ impl Core {
         store: Store,
         providers: &'static [&'static dyn Provider],
         http: HttpClient,
+        clock: Clock,
     ) -> Core {
-        Core { store, providers, http, sign_ins: Arc::default() }
+        Core { store, providers, http, clock, sign_ins: Arc::default() }
     }
 
     pub(crate) fn provider(&self, id: &str) -> Result<&'static dyn Provider> {

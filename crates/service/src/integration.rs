@@ -455,6 +455,11 @@ fn lay_over(
         (name, value, last_four, None)
     });
     let changes = SecretChanges { clear, remove, set: set.collect() };
+    if reads_otherwise {
+        // What was said of other credentials says nothing of these.
+        integration.state = ConnectionState::New;
+        integration.problem = None;
+    }
     Ok(Merged { integration, provider, read_url, changes, secrets, token_stays: !reads_otherwise, code })
 }
 

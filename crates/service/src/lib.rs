@@ -23,7 +23,7 @@ use outbound::HttpClient;
 use provider::Provider;
 use store::Store;
 
-pub use clock::now;
+pub use clock::{Clock, now};
 pub use error::{Result, ServiceError};
 pub use store::secret::SecretInfo;
 
@@ -57,7 +57,17 @@ pub struct Services {
 impl Services {
     /// Builds them over a store, the list of providers and the guarded HTTP client.
     pub fn new(store: Store, providers: &'static [&'static dyn Provider], http: HttpClient) -> Services {
-        let core = core::Core::new(store.clone(), providers, http);
+        Services::with_clock(store, providers, http, Clock::real())
+    }
+
+    /// The same with another clock for sync runs: for tests of rules that take days.
+    pub fn with_clock(
+        store: Store,
+        providers: &'static [&'static dyn Provider],
+        http: HttpClient,
+        clock: Clock,
+    ) -> Services {
+        let core = core::Core::new(store.clone(), providers, http, clock);
         Services {
             accounts: account::Accounts::new(store),
             assets: asset::Assets::new(core.clone()),
@@ -72,12 +82,12 @@ impl Services {
 
     /// What runs the jobs of the queue.
     pub fn handlers(&self) -> Vec<Arc<dyn job::Handler>> {
-        vec![sync::RunHandler::new(self.core.clone())]
+        sync::RunHandler::all(&self.core)
     }
 
     /// What fires schedules.
     pub fn scheduler(&self) -> schedule::Scheduler {
-        schedule::Scheduler::new(self.core.store.clone(), self.sync.clone())
+        schedule::Scheduler::new(self.core.store.clone(), self.sync.clone(), self.accounts.clone())
     }
 
     /// Can the database be used right now?

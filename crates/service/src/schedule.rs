@@ -12,10 +12,13 @@ use store::{Store, schedule::Due};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::{clock, error::Result, spawn, sync::Syncs};
+use crate::{account::Accounts, clock, error::Result, spawn, sync::Syncs};
 
 /// How often due schedules and offline machines are looked for.
 const TICK: Duration = Duration::from_secs(5);
+
+/// How often ended sessions are forgotten.
+const SWEEP: Duration = Duration::from_secs(3_600);
 
 /// Most schedules fired in one tick.
 const MOST_DUE: usize = 200;
@@ -76,7 +79,7 @@ pub(crate) fn next_at(kind: RunKind, settings: &IntegrationSettings, now: Time, 
 }
 
 /// Hour of the day in UTC.
-fn hour_of(at: Time) -> u8 {
+pub(crate) fn hour_of(at: Time) -> u8 {
     u8::try_from(at.as_ms().div_euclid(3_600_000).rem_euclid(24)).unwrap_or(0)
 }
 
@@ -90,20 +93,26 @@ fn spread(owner: &str, kind: RunKind) -> u32 {
 pub struct Scheduler {
     store: Store,
     syncs: Syncs,
+    accounts: Accounts,
 }
 
 impl Scheduler {
     /// A scheduler over all tenants.
-    pub fn new(store: Store, syncs: Syncs) -> Scheduler {
-        Scheduler { store, syncs }
+    pub fn new(store: Store, syncs: Syncs, accounts: Accounts) -> Scheduler {
+        Scheduler { store, syncs, accounts }
     }
 
     /// Works in the background until `stop`.
     pub fn start(self, stop: CancellationToken) -> tokio::task::JoinHandle<()> {
         let scheduler = Arc::new(self);
         spawn::start(async move {
+            let mut swept_at = Time(0);
             while !stop.is_cancelled() {
                 let now = clock::now();
+                if now.since(swept_at) >= SWEEP {
+                    swept_at = now;
+                    scheduler.sweep(now).await;
+                }
                 if let Err(error) = scheduler.tick(now).await {
                     warn!(error = &error as &dyn std::error::Error, "the scheduler could not look for what is due");
                 }
@@ -113,6 +122,13 @@ impl Scheduler {
                 }
             }
         })
+    }
+
+    /// Forgets ended sessions and old tries to sign in.
+    async fn sweep(&self, now: Time) {
+        if let Err(error) = self.accounts.sweep(now).await {
+            warn!(error = &error as &dyn std::error::Error, "ended sessions were not forgotten");
+        }
     }
 
     /// One look: fires what is due at `now` and moves offline machines on. May run on many nodes at once.
@@ -142,7 +158,9 @@ impl Scheduler {
         if !self.store.advance_schedule(due, next).await? {
             return Ok(());
         }
-        if integration.is_active && settings.schedules_enabled {
+        // The turn may come late, or the quiet hours may be new.
+        let is_quiet = kind != RunKind::Presence && settings.quiet_hours.contains(&hour_of(now));
+        if integration.is_active && settings.schedules_enabled && !is_quiet {
             self.syncs.request(&ctx, id, kind, false).await?;
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
-    Ctx, Time,
+    Actor, Ctx, Time,
     auth::Permission,
     id::{IntegrationId, SyncRunId},
     page::{Page, PageRequest},
@@ -20,16 +20,15 @@ use store::{
     StoreError,
     integration::Touched,
     job::Job,
-    sync_run::{Ending, JOB_KIND, Progress},
+    sync_run::{DETAIL_JOB, Ending, LIST_JOB, Progress},
 };
 use tracing::{info, warn};
 
 use crate::{
-    clock,
     core::Core,
     error::{Result, ServiceError, named},
     job::{Handler, JobControl, Outcome},
-    schedule::system_ctx,
+    schedule::{hour_of, system_ctx},
 };
 
 mod detail_pass;
@@ -48,6 +47,9 @@ const PRESENCE_SHARE: u32 = 20;
 
 /// How long ended presence passes are kept.
 const KEEP_PRESENCE: Duration = Duration::from_secs(24 * 3_600);
+
+/// Detail passes at once in one process: they take long, and lists need workers too.
+pub const DETAIL_PASSES: (&str, usize) = (DETAIL_JOB, 2);
 
 /// How long other ended runs are kept.
 const KEEP_RUNS: Duration = Duration::from_secs(90 * 24 * 3_600);
@@ -125,9 +127,10 @@ impl Syncs {
     }
 }
 
-/// Executes sync runs.
+/// Executes the sync runs of one kind of job.
 pub struct RunHandler {
     core: Core,
+    job_kind: &'static str,
 }
 
 #[derive(Deserialize)]
@@ -183,7 +186,7 @@ pub(crate) struct Work<'a> {
 impl Work<'_> {
     /// The same tenant now: a run takes minutes, and each page has the time of its own look.
     pub(crate) fn now(&self) -> Ctx {
-        self.ctx.at(clock::now())
+        self.ctx.at(self.core.clock.now())
     }
 
     pub(crate) fn go_on(&self) -> std::result::Result<(), Stopped> {
@@ -215,14 +218,14 @@ impl Work<'_> {
 #[async_trait]
 impl Handler for RunHandler {
     fn kind(&self) -> &'static str {
-        JOB_KIND
+        self.job_kind
     }
 
     async fn run(&self, job: &Job, control: &JobControl) -> Outcome {
         let Ok(payload) = serde_json::from_str::<Payload>(&job.payload) else {
             return Outcome::Dead { error: "the payload is not a sync run".to_owned() };
         };
-        let ctx = system_ctx(job.tenant, clock::now());
+        let ctx = system_ctx(job.tenant, self.core.clock.now());
         let run = match self.core.store.tenant(&ctx).sync_runs().start(payload.run_id).await {
             Ok(Some(run)) => run,
             Ok(None) | Err(StoreError::NotFound) => return Outcome::Done,
@@ -230,6 +233,9 @@ impl Handler for RunHandler {
         };
         let counts = run.counts.clone();
         let mut work = Work { core: &self.core, ctx, run, counts, control };
+        if work.run.cancel_requested {
+            return self.end(job, &work, RunState::Cancelled, None).await;
+        }
         let result = match work.run.kind {
             RunKind::Organizations => list_pass::organizations(&mut work).await,
             RunKind::Devices | RunKind::Presence => list_pass::devices(&mut work).await,
@@ -240,9 +246,12 @@ impl Handler for RunHandler {
 }
 
 impl RunHandler {
-    /// A handler over the shared core.
-    pub(crate) fn new(core: Core) -> Arc<RunHandler> {
-        Arc::new(RunHandler { core })
+    /// Handlers over the shared core, one for each kind of job.
+    pub(crate) fn all(core: &Core) -> Vec<Arc<dyn Handler>> {
+        [LIST_JOB, DETAIL_JOB]
+            .into_iter()
+            .map(|job_kind| Arc::new(RunHandler { core: core.clone(), job_kind }) as Arc<dyn Handler>)
+            .collect()
     }
 
     async fn settle(&self, job: &Job, work: Work<'_>, result: std::result::Result<(), Stopped>) -> Outcome {
@@ -251,6 +260,11 @@ impl RunHandler {
             Err(Stopped::Stopping) => Outcome::GiveBack,
             Err(Stopped::Stale) => self.stop(job, &work).await,
             Err(Stopped::Provider(error)) => self.provider_failed(job, &work, error).await,
+            // Disconnected or removed in the meantime: nothing to try again.
+            Err(Stopped::Other(ServiceError::Conflict { code, message })) => {
+                let problem = Problem::new(code, message, "Start the sync again when that is settled.");
+                self.end(job, &work, RunState::Failed, Some(&problem)).await
+            }
             Err(Stopped::Other(error)) => {
                 warn!(run.id = %work.run.id, error = &error as &dyn std::error::Error, "sync run `{}` stopped", work.run.id);
                 if job.attempt < job.max_attempts {
@@ -296,6 +310,11 @@ impl RunHandler {
             return Ok(());
         }
         let tenant = self.core.store.tenant(ctx);
+        let is_scheduled = run.requested_by == Actor::system().name;
+        let quiet_hours = tenant.integrations().get(run.integration_id).await?.settings.quiet_hours;
+        if is_scheduled && quiet_hours.contains(&hour_of(ctx.now)) {
+            return Ok(());
+        }
         if tenant.details().count_due(run.integration_id).await? > 0 {
             tenant.sync_runs().request(run.integration_id, RunKind::Details, false, BACKGROUND).await?;
         }

@@ -4,7 +4,7 @@ use domain::{
     Time,
     event::kind,
     id::{AssetId, DeviceId, IntegrationId, OrganizationId, SyncRunId, TypedId},
-    sync::{MISSING_AFTER, MISSING_AFTER_PASSES},
+    sync::MISSING_AFTER,
 };
 use serde::Serialize;
 use sqlx::FromRow;
@@ -26,7 +26,7 @@ statements! {
     ];
     COUNT_ABSENCE = [
         "UPDATE rmm_devices SET absent_passes = absent_passes + 1, absent_since = COALESCE(absent_since, $3) \
-         WHERE tenant_id = $2 AND missing_since IS NULL AND id IN ", {list "$1"}
+         WHERE tenant_id = $2 AND organization_id = $4 AND missing_since IS NULL AND id IN ", {list "$1"}
     ];
     CANDIDATES = [
         "SELECT d.id, d.external_id, d.asset_id, a.name, d.absent_since FROM rmm_devices d \
@@ -101,18 +101,20 @@ impl Absences<'_> {
         rows.into_iter().map(AbsentRow::into_absent).collect()
     }
 
-    /// Counts one complete pass without these devices.
-    pub async fn count(&self, devices: &[DeviceId], at: Time) -> Result<()> {
+    /// Counts one complete pass over an organization without these devices. One that was found elsewhere in the
+    /// meantime is left alone.
+    pub async fn count(&self, organization: OrganizationId, devices: &[DeviceId], at: Time) -> Result<()> {
         if devices.is_empty() {
             return Ok(());
         }
         let ids: Vec<String> = devices.iter().map(|id| id.to_db()).collect();
-        self.0.db().write(&COUNT_ABSENCE, args![to_json(&ids)?, self.0.id, at]).await.map(drop)
+        let columns = args![to_json(&ids)?, self.0.id, at, organization.to_db()];
+        self.0.db().write(&COUNT_ABSENCE, columns).await.map(drop)
     }
 
-    /// Devices absent for so many passes and so long that they may be marked missing at `now`.
-    pub async fn candidates(&self, integration: IntegrationId, now: Time) -> Result<Vec<Absent>> {
-        let columns = args![self.0.id, integration.to_db(), MISSING_AFTER_PASSES, now - MISSING_AFTER];
+    /// Devices absent for at least `passes` passes and so long that they may be marked missing at `now`.
+    pub async fn candidates(&self, integration: IntegrationId, passes: u32, now: Time) -> Result<Vec<Absent>> {
+        let columns = args![self.0.id, integration.to_db(), passes, now - MISSING_AFTER];
         let rows: Vec<AbsentRow> = self.0.db().all(&CANDIDATES, columns).await?;
         rows.into_iter().map(AbsentRow::into_absent).collect()
     }

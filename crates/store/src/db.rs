@@ -25,6 +25,26 @@ use crate::{
     sql::Sql,
 };
 
+/// Runs the body with `query` bound to `sqlx::query…(text)` with all arguments, once per engine.
+macro_rules! bound {
+    ($query:expr, $args:expr) => {{
+        let mut query = $query;
+        for value in $args {
+            query = match value {
+                Value::Int(v) => query.bind(v),
+                Value::Bool(v) => query.bind(v),
+                Value::Text(v) => query.bind(v),
+                Value::Blob(v) => query.bind(v),
+            };
+        }
+        query
+    }};
+}
+
+mod group;
+
+use group::GroupWriter;
+
 /// Oldest SQLite without the "WAL reset" bug, in which a commit racing a checkpoint could be lost (3.51.3).
 const MIN_SQLITE: i64 = 3_051_003;
 
@@ -65,7 +85,7 @@ pub(crate) struct Db {
 
 #[derive(Clone, Debug)]
 enum Pools {
-    Sqlite { write: SqlitePool, read: SqlitePool },
+    Sqlite { write: SqlitePool, read: SqlitePool, group: GroupWriter },
     Postgres(PgPool),
 }
 
@@ -143,22 +163,6 @@ pub(crate) use args;
 pub(crate) trait Row: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
 
 impl<T> Row for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
-
-/// Runs the body with `query` bound to `sqlx::query…(text)` with all arguments, once per engine.
-macro_rules! bound {
-    ($query:expr, $args:expr) => {{
-        let mut query = $query;
-        for value in $args {
-            query = match value {
-                Value::Int(v) => query.bind(v),
-                Value::Bool(v) => query.bind(v),
-                Value::Text(v) => query.bind(v),
-                Value::Blob(v) => query.bind(v),
-            };
-        }
-        query
-    }};
-}
 
 impl Db {
     /// Opens the database; creates the SQLite file if it does not exist. Applies no migration.
@@ -242,8 +246,13 @@ impl Db {
         self.maybe(text, args).await?.ok_or(StoreError::NotFound)
     }
 
-    /// One write in a transaction of its own; answers the number of rows touched.
+    /// One write that stands for itself; answers the number of rows touched, after the commit. On SQLite writes that
+    /// wait for the writer at the same time share one commit.
     pub(crate) async fn write(&self, text: impl Into<Text<'_>>, args: Vec<Value>) -> Result<u64> {
+        if let Pools::Sqlite { group, .. } = &self.pools {
+            self.statements.fetch_add(1, Ordering::Relaxed);
+            return group.write(text.into().get(Engine::Sqlite), args).await;
+        }
         let mut tx = self.begin().await?;
         let rows = tx.run(text, args).await?;
         tx.commit().await?;
@@ -265,7 +274,7 @@ impl Db {
     /// Closes all connections; SQLite folds its log into the file.
     pub(crate) async fn close(&self) {
         match &self.pools {
-            Pools::Sqlite { write, read } => {
+            Pools::Sqlite { write, read, .. } => {
                 read.close().await;
                 write.close().await;
             }
@@ -386,7 +395,8 @@ async fn open_sqlite(path: &Path) -> Result<Pools> {
         .acquire_timeout(Duration::from_secs(30))
         .idle_timeout(Duration::from_secs(300))
         .connect_lazy_with(common.read_only(true).pragma("cache_size", "-4000"));
-    Ok(Pools::Sqlite { write, read })
+    let group = GroupWriter::start(write.clone());
+    Ok(Pools::Sqlite { write, read, group })
 }
 
 async fn check_sqlite_version(pool: &SqlitePool) -> Result<()> {

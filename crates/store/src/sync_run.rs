@@ -186,8 +186,11 @@ pub struct RunFilter {
 /// Sync runs of one tenant.
 pub struct SyncRuns<'a>(pub(crate) &'a Tenant<'a>);
 
-/// Kind of the job that executes a run.
-pub const JOB_KIND: &str = "sync_run";
+/// Kind of the job that executes a run of a list.
+pub const LIST_JOB: &str = "sync_list";
+
+/// Kind of the job that executes a detail pass: apart, because it takes long and must not keep lists waiting.
+pub const DETAIL_JOB: &str = "sync_details";
 
 #[derive(Serialize)]
 struct JobPayload {
@@ -220,10 +223,10 @@ impl SyncRuns<'_> {
         let mut tx = self.0.db().begin().await?;
         if tx.run(&INSERT, columns).await? > 0 {
             // Details go on beside the list passes; all else of one integration goes one at a time.
-            let lane = if kind == RunKind::Details { "details" } else { "list" };
+            let lane = if kind == RunKind::Details { DETAIL_JOB } else { LIST_JOB };
             let job = NewJob {
                 tenant: self.0.id,
-                kind: JOB_KIND,
+                kind: lane,
                 dedup_key: Some(format!("run:{}", id.to_db())),
                 group_key: Some(format!("{lane}:{key}")),
                 payload: to_json(&JobPayload { run_id: id })?,

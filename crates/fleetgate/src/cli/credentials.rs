@@ -118,6 +118,13 @@ fn label_of(mode: &Value, name: &str) -> String {
 }
 
 fn check_names(given: &[Given], mode: &Value, prefix: Option<&str>) -> Result<(), Failure> {
+    let is_code =
+        |given: &Given| field(mode, prefix, &given.name).is_some_and(|field| kind(field) == "one_time_code");
+    if given.iter().any(is_code) {
+        return Err(Failure::usage(
+            "a one-time code is given with `--code @FILE`, `--code -`, or `--code` to be asked",
+        ));
+    }
     // The unknown name is not repeated: whoever mistypes may have put the secret first.
     if given.iter().all(|given| field(mode, prefix, &given.name).is_some()) {
         return Ok(());
@@ -156,6 +163,19 @@ fn ask_missing(mode: &Value, values: &mut Map<String, Value>) -> Result<(), Fail
         }
     }
     Ok(())
+}
+
+/// `--code`, or asked for if the auth mode has one.
+pub(super) fn code_for(mode: &Value, given: Option<&str>) -> Result<Option<String>, Failure> {
+    let field = list(mode, "fields").iter().find(|field| kind(field) == "one_time_code");
+    match (given, field) {
+        (None, Some(field)) if prompt::is_interactive() => {
+            let typed =
+                prompt::ask_line(&format!("{} (may be left empty)", shown(field, "label|name")), Some(""))?;
+            Ok(Some(typed).filter(|code| !code.is_empty()))
+        }
+        _ => code(given),
+    }
 }
 
 /// `--code`: with a source, or alone to be asked.

@@ -11,6 +11,7 @@ use crate::{
     api_client::{Answer, Paging, Query},
     output::{
         report::{Subject, check_report, offer_command},
+        text::plain,
         value::{ago, find, is_true, list, shown, text},
     },
     prompt,
@@ -128,9 +129,11 @@ fn print(value: &Value, session: &Session) -> Result<(), Failure> {
         ("Settings", shown(value, "settings")),
         ("Problem", shown(value, "problem.message")),
         ("What to do", shown(value, "problem.fix")),
-        ("Warnings", list(value, "warnings").iter().map(warning).collect::<Vec<_>>().join("; ")),
         ("Last test", ago(value, "last_check_at", now)),
     ])?;
+    for warning in list(value, "warnings") {
+        session.output.line(&warning_lines(warning))?;
+    }
     match find(value, "last_check").filter(|report| report.is_object()) {
         Some(report) => session.output.line(&check_report(report, session.output.look, &subject(value))),
         None => Ok(()),
@@ -146,8 +149,9 @@ fn secrets(value: &Value) -> String {
     named.collect::<Vec<_>>().join(", ")
 }
 
-fn warning(warning: &Value) -> String {
-    format!("{}: {}", shown(warning, "message"), shown(warning, "fix"))
+fn warning_lines(warning: &Value) -> String {
+    let (message, fix) = (plain(&shown(warning, "message")), plain(&shown(warning, "fix")));
+    format!("! {message}\n  What to do: {fix}")
 }
 
 fn subject(value: &Value) -> Subject {

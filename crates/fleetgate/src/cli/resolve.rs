@@ -117,7 +117,7 @@ pub(super) async fn site(
     };
     let answer = client.get(&["clients", client_id], &Query::new()).await?;
     let sites = crate::output::value::list(&answer.value, "sites");
-    Ok(pick("site", wanted, candidates(sites, "id"))?.id)
+    Ok(pick("site", wanted, candidates(sites, ""))?.id)
 }
 
 /// An organization by id, or by name within an integration.

@@ -2,6 +2,8 @@
 
 mod watch;
 
+use std::collections::BTreeMap;
+
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
@@ -157,6 +159,7 @@ async fn list_runs(args: RunsArgs, session: &Session) -> Result<Exit, Failure> {
     let state = args.state.and_then(|state| state.to_possible_value());
     query.extend(state.map(|state| ("state", state.get_name().to_owned())));
     let listed = session.client.list(&["sync-runs"], &query, &args.paging).await?;
+    let names = integration_names(session).await?;
     let now = clock::now();
     session.print_list(
         &listed,
@@ -164,7 +167,7 @@ async fn list_runs(args: RunsArgs, session: &Session) -> Result<Exit, Failure> {
         |run| {
             vec![
                 shown(run, "id"),
-                shown(run, "integration_id"),
+                names.get(&shown(run, "integration_id")).cloned().unwrap_or_default(),
                 kind_of(run),
                 shown(run, "state"),
                 shown(run, "requested_by"),
@@ -174,6 +177,15 @@ async fn list_runs(args: RunsArgs, session: &Session) -> Result<Exit, Failure> {
         },
     )?;
     Ok(Exit::Ok)
+}
+
+/// Names by id, for people; scripts read the ids.
+async fn integration_names(session: &Session) -> Result<BTreeMap<String, String>, Failure> {
+    if session.output.is_json() {
+        return Ok(BTreeMap::new());
+    }
+    let listed = session.client.list(&["integrations"], &Query::new(), &Paging::default()).await?;
+    Ok(listed.items.iter().map(|item| (shown(item, "id"), shown(item, "name"))).collect())
 }
 
 fn kind_of(run: &Value) -> String {
@@ -257,7 +269,11 @@ async fn print_items(run: &Value, paging: &Paging, session: &Session) -> Result<
 async fn cancel(run: &str, session: &Session) -> Result<Exit, Failure> {
     let answer = session.client.post(&["sync-runs", run, "cancel"], &json!({})).await?;
     session.print_one(&answer, |value| print_summary(value, session))?;
-    session.output.note("Asked to stop. It ends after the piece it is working on.");
+    let note = match is_open(&answer.value) {
+        true => "Asked to stop. It ends after the piece it is working on.",
+        false => "It was over already.",
+    };
+    session.output.note(note);
     Ok(Exit::Ok)
 }
 

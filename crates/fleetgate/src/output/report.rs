@@ -23,6 +23,8 @@ pub(crate) enum Subject {
         auth_mode: String,
         /// Its name, if one was given.
         name: Option<String>,
+        /// Plain http was allowed.
+        plain_http: bool,
     },
 }
 
@@ -107,7 +109,10 @@ pub(crate) fn offer_command(offer: &Value, subject: &Subject) -> Option<String> 
             Subject::Saved(name) => {
                 format!("fleetgate integration edit {} --allow-plain-http", shell_word(name))
             }
-            Subject::Draft { url, .. } => format!("{} --allow-plain-http", with_url(subject, url)),
+            Subject::Draft { url, plain_http: true, .. } => with_url(subject, url),
+            Subject::Draft { url, plain_http: false, .. } => {
+                format!("{} --allow-plain-http", with_url(subject, url))
+            }
         }),
         _ => None,
     }
@@ -117,10 +122,11 @@ fn with_url(subject: &Subject, url: &str) -> String {
     let url = shell_word(url);
     match subject {
         Subject::Saved(name) => format!("fleetgate integration edit {} --url {url}", shell_word(name)),
-        Subject::Draft { provider, auth_mode, name, .. } => {
+        Subject::Draft { provider, auth_mode, name, plain_http, .. } => {
+            let plain_http = if *plain_http { " --allow-plain-http" } else { "" };
             let name = name.as_ref().map(|name| format!(" --name {}", shell_word(name))).unwrap_or_default();
             format!(
-                "fleetgate integration add --provider {} --auth-mode {}{name} --url {url}",
+                "fleetgate integration add --provider {} --auth-mode {}{name} --url {url}{plain_http}",
                 shell_word(provider),
                 shell_word(auth_mode)
             )
@@ -173,12 +179,13 @@ mod tests {
             url: "https://a".to_owned(),
             auth_mode: "key".to_owned(),
             name: None,
+            plain_http: true,
         };
         let offer = json!({ "kind": "use_url", "url": "https://a/$(reboot)" });
         let command = offer_command(&offer, &subject).unwrap();
         assert_eq!(
             command,
-            "fleetgate integration add --provider p --auth-mode key --url 'https://a/$(reboot)'"
+            "fleetgate integration add --provider p --auth-mode key --url 'https://a/$(reboot)' --allow-plain-http"
         );
     }
 }

@@ -2,13 +2,17 @@
 
 use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
 
-use super::{Look, text::cell};
+use super::{
+    Look,
+    text::{cell, plain},
+};
 
 /// Columns of blanks only.
 const PLAIN: TableStyle = TableStyle::new();
 /// A line below the header, nothing else: rows stay close together.
 const UNDERLINED: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
-const UNDERLINED_ASCII: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('-').junction('-'));
+const UNDERLINED_ASCII: TableStyle =
+    TableStyle::new().header_separator(LineStyle::none().fill('-').junction('-'));
 
 /// Every cell is taken as text of others and made harmless here. A last column of ids is left out where it does not
 /// fit: names serve as well, and a wrapped id cannot be copied.
@@ -44,14 +48,17 @@ fn build(look: Look, headers: &[&str], rows: &[Vec<String>]) -> Table {
 
 /// As wide as it would be without a limit: each column has a blank on both sides.
 fn natural_width(table: &Table) -> u16 {
-    table.column_max_content_widths().into_iter().fold(0, |sum, width| sum.saturating_add(width).saturating_add(2))
+    table
+        .column_max_content_widths()
+        .into_iter()
+        .fold(0, |sum, width| sum.saturating_add(width).saturating_add(2))
 }
 
 /// `name   value`, the names as wide as the widest; values that are empty are left out.
 pub(super) fn render_facts(facts: &[(&str, String)]) -> String {
     let shown: Vec<(&str, String)> = facts
         .iter()
-        .map(|(name, value)| (*name, cell(value)))
+        .map(|(name, value)| (*name, plain(value)))
         .filter(|(_, value)| !value.is_empty())
         .collect();
     let width = shown.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);

@@ -60,8 +60,9 @@ fn show(value: &Value) -> String {
             Some(value) => show(value),
             None => fields
                 .iter()
-                .filter(|(_, value)| !value.is_null())
-                .map(|(name, value)| format!("{name}: {}", show(value)))
+                .map(|(name, value)| (name, show(value)))
+                .filter(|(_, value)| !value.is_empty())
+                .map(|(name, value)| format!("{name}: {value}"))
                 .collect::<Vec<_>>()
                 .join(", "),
         },

@@ -38,13 +38,16 @@ pub(super) async fn details(work: &mut Work<'_>) -> Result<(), Stopped> {
 }
 
 async fn bulk(work: &mut Work<'_>, opened: &Opened, mut done: u64, total: u64) -> Result<u64, Stopped> {
+    // The first page is read by asking whether there is this way at all.
     work.counts.calls += 1;
     let Some(mut pages) = opened.provider.inventory().bulk_details(&opened.connection).await? else {
         return Ok(done);
     };
+    let mut is_first = true;
     while let Some(page) = pages.next().await {
         work.go_on()?;
-        work.counts.calls += 1;
+        work.counts.calls += u64::from(!is_first);
+        is_first = false;
         let records = page?;
         work.counts.read += records.len() as u64;
         let ctx = work.now();

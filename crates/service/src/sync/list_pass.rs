@@ -37,7 +37,7 @@ pub(super) struct CursorState {
 /// Sync Clients.
 pub(super) async fn organizations(work: &mut Work<'_>) -> Result<(), Stopped> {
     let opened = open(work).await?;
-    work.note("reading organizations", 0, None).await?;
+    work.note("reading organizations", work.run.done, work.run.total).await?;
     take_over_organizations(work, &opened).await?;
     Ok(())
 }
@@ -47,7 +47,7 @@ pub(super) async fn devices(work: &mut Work<'_>) -> Result<(), Stopped> {
     let opened = open(work).await?;
     let mut state: CursorState =
         work.run.cursor_state.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    work.note("reading organizations", 0, None).await?;
+    work.note("reading organizations", work.run.done, work.run.total).await?;
     take_over_organizations(work, &opened).await?;
     work.counts.calls += 1;
     let dictionary = opened.provider.inventory().dictionary(&opened.connection).await?;

@@ -1,11 +1,11 @@
 //! The end of a list pass: which absences count, and which devices are marked missing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use domain::{
     id::DeviceId,
     organization::Organization,
-    sync::{RunItem, is_complete, missing_allowance},
+    sync::{MISSING_AFTER_PASSES, RunItem, is_complete, missing_allowance},
 };
 use provider::DeviceLocation;
 use store::absence::Absent;
@@ -30,23 +30,27 @@ pub(super) async fn settle(
         .into_iter()
         .map(|organization| (organization.external_id, organization.device_count))
         .collect();
-    let mut absent: Vec<DeviceId> = Vec::new();
+    let ctx = work.now();
+    let tenant = work.core.store.tenant(&ctx);
+    let mut absent: HashSet<DeviceId> = HashSet::new();
     for organization in mapped {
         let Some(listed) = state.done.get(&organization.external_id) else { continue };
         let counted_after = counted.get(&organization.external_id).copied().flatten();
         if is_complete(*listed, counted_after) {
-            absent.extend(state.absent.get(&organization.external_id).into_iter().flatten());
+            let Some(of_organization) = state.absent.get(&organization.external_id) else { continue };
+            absent.extend(of_organization);
+            if !work.run.preview {
+                tenant.absences().count(organization.id, of_organization, ctx.now).await?;
+            }
         } else {
             incomplete(work, organization, *listed, counted_after).await?;
         }
     }
-    let ctx = work.now();
-    let absences = work.core.store.tenant(&ctx);
-    let absences = absences.absences();
-    if !work.run.preview {
-        absences.count(&absent, ctx.now).await?;
-    }
-    let candidates = absences.candidates(work.run.integration_id, ctx.now).await?;
+    // A preview counts nothing, so it looks for what this pass would bring over the line.
+    let passes = MISSING_AFTER_PASSES - u32::from(work.run.preview);
+    let mut candidates = tenant.absences().candidates(work.run.integration_id, passes, ctx.now).await?;
+    // Only what this run looked for and did not find: not what lies in a list that was incomplete or is not synced.
+    candidates.retain(|candidate| absent.contains(&candidate.device_id));
     if candidates.is_empty() {
         return Ok(());
     }

@@ -101,15 +101,18 @@ fn change(
     let difference = compare(&known.device, scope.organization_id, &content.hash, &presence);
     let thresholds = known.thresholds.unwrap_or(ASSUMED);
     let look = at_look(presence.vendor_status, presence.last_seen, thresholds, scope.observed_at);
-    if difference.presence {
+    // An older look than the one we have changes nothing; the same look may still correct what the clock assumed.
+    let is_news = difference.presence || presence == known.device.presence;
+    let status_changed = is_news && look.status != known.device.status;
+    if difference.presence || status_changed {
         plan.writes.presences.push(PresenceWrite {
             device_id: known.device.device_id,
             presence,
             overdue_at: look.overdue_at,
         });
-        if look.status != known.device.status {
-            change_status(known, look.status, plan);
-        }
+    }
+    if status_changed {
+        change_status(known, look.status, plan);
     }
     tell(scope, known, &content, difference, plan, counts);
     let client_changed = known.client_id != scope.client_id;

@@ -53,7 +53,7 @@ statements! {
     UPDATE_DEVICES = [
         "UPDATE rmm_devices SET organization_id = $3, content_hash = r.content_hash, facts = r.facts, \
          facts_at = CASE WHEN r.content_changed THEN $4 ELSE rmm_devices.facts_at END, \
-         detail_due_at = r.detail_due_at, absent_passes = 0, absent_since = NULL, missing_since = NULL, \
+         detail_due_at = CASE WHEN r.content_changed THEN r.detail_due_at ELSE rmm_devices.detail_due_at END, absent_passes = 0, absent_since = NULL, missing_since = NULL, \
          missing_note = NULL, updated_at = $4 FROM ",
         {rows "$1" id text, content_hash text, facts text, content_changed boolean, detail_due_at bigint},
         " AS r WHERE rmm_devices.tenant_id = $2 AND rmm_devices.id = r.id"

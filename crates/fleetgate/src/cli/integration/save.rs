@@ -133,12 +133,13 @@ pub(super) async fn add(args: &AddArgs, session: &Session) -> Result<Exit, Failu
     };
     let prefix = text(descriptor, "action_credential_prefix");
     let fields = args.account.fields.collect(mode, prefix, Ask::Missing)?;
-    let code = credentials::code(args.account.code.as_deref())?;
+    let code = credentials::code_for(mode, args.account.code.as_deref())?;
     let subject = Subject::Draft {
         provider: shown(descriptor, "id"),
         url: url.clone(),
         auth_mode: shown(mode, "id"),
         name: args.name.clone(),
+        plain_http: args.settings.allow_plain_http,
     };
     let body = without_nulls(json!({
         "provider": shown(descriptor, "id"),
