@@ -40,6 +40,8 @@ pub(crate) struct Node {
     store: Store,
     stop: CancellationToken,
     background: Vec<JoinHandle<()>>,
+    /// Hears of jobs that other nodes queue; PostgreSQL only.
+    job_listener: Option<JoinHandle<()>>,
     server: JoinHandle<std::io::Result<()>>,
     /// Held while it runs: a second process on the same folder refuses.
     _lock: Option<File>,
@@ -55,7 +57,8 @@ impl Node {
         let lock = prepare_folder(config)?;
         let store = open_store(config).await?;
         store.installation(kind).await.map_err(|error| {
-            store_failure(error).advise("Choose another folder with `--data-dir`: demo data and real data never mix.")
+            store_failure(error)
+                .advise("Choose another folder with `--data-dir`: demo data and real data never mix.")
         })?;
         let listener = TcpListener::bind(config.listen).await.map_err(|error| {
             Failure::io(&format!("cannot listen on {}", config.listen), &error)
@@ -73,8 +76,8 @@ impl Node {
         let limits = [service::sync::DETAIL_PASSES].into();
         let options = Options { workers: config.jobs.workers, limits, ..Options::default() };
         let runner = Runner::new(store.clone(), services.handlers(), options);
-        let mut background = vec![runner.start(stop.clone()), services.scheduler().start(stop.clone())];
-        background.extend(store.listen());
+        let background = vec![runner.start(stop.clone()), services.scheduler().start(stop.clone())];
+        let job_listener = store.listen();
         let app = App {
             services: services.clone(),
             options: ServerOptions {
@@ -86,12 +89,12 @@ impl Node {
         let server = crate::spawn::start(async move {
             server::serve(listener, app, async move { stopped.cancelled().await }).await
         });
-        Ok(Node { services, address, store, stop, background, server, _lock: lock })
+        Ok(Node { services, address, store, stop, background, job_listener, server, _lock: lock })
     }
 
     /// Works until the process is asked to stop, then ends in order: no new requests, jobs back to the queue, data closed.
     pub(crate) async fn run_until_asked_to_stop(self) -> Result<(), Failure> {
-        let Node { store, stop, background, mut server, .. } = self;
+        let Node { store, stop, background, job_listener, mut server, .. } = self;
         let ended = tokio::select! {
             ended = &mut server => Some(ended),
             () = asked_to_stop() => None,
@@ -102,8 +105,11 @@ impl Node {
             Some(ended) => ended,
             None => server.await,
         };
+        // It waits for the database and would wait for ever.
+        if let Some(listener) = job_listener {
+            listener.abort();
+        }
         for task in background {
-            // A listener on the database's notifications ends with its connection.
             if tokio::time::timeout(std::time::Duration::from_secs(12), task).await.is_err() {
                 break;
             }
@@ -137,13 +143,18 @@ async fn asked_to_stop() {
 pub(crate) async fn serve(config: &Config, output: &Output) -> Result<Exit, Failure> {
     start_log(config);
     let node = Node::start(config, InstallationKind::Serve, Vec::new()).await?;
-    let address = config.public_url.as_ref().map_or_else(|| format!("http://{}", node.address), ToString::to_string);
+    let address =
+        config.public_url.as_ref().map_or_else(|| format!("http://{}", node.address), ToString::to_string);
     output.line(&format!("Fleetgate listens on {address} ({})", node.services.engine_name()))?;
     if let Some(token) = first_start_token(&node.services).await? {
         output.line("")?;
-        output.line("Nobody can sign in yet. Make the first administrator with this set-up token, which works once:")?;
+        output.line(
+            "Nobody can sign in yet. Make the first administrator with this set-up token, which works once:",
+        )?;
         output.line(&format!("  {}", token.expose_secret()))?;
-        output.line(&format!("  POST {address}/api/v1/setup   {{\"token\", \"email\", \"name\", \"password\"}}"))?;
+        output.line(&format!(
+            "  POST {address}/api/v1/setup   {{\"token\", \"email\", \"name\", \"password\"}}"
+        ))?;
         output.line("or here on this machine:  fleetgate user create --email you@example.com")?;
     }
     node.run_until_asked_to_stop().await?;
@@ -313,4 +324,3 @@ pub(crate) fn service_failure(error: service::ServiceError) -> Failure {
     };
     Failure::new(exit, "refused", error.to_string())
 }
-

@@ -55,11 +55,11 @@ struct Login {
 pub(crate) async fn run(args: &DemoArgs, config: &Config, output: &Output) -> Result<Exit, Failure> {
     boot::start_log(config);
     let summary = config.data_dir.join("demo.json");
-    // A file of an earlier run would tell of a server that is not there.
-    let _was_not_there = fs::remove_file(&summary);
     let simulated = start_simulator(args).await?;
     let allow = allow_only(simulated.url())?;
     let node = Node::start(config, InstallationKind::Demo, allow).await?;
+    // A file of an earlier run would tell of a server that is not there. Only now is it certain that none is.
+    let _was_not_there = fs::remove_file(&summary);
     let login = make_login(&node.services).await?;
     output.note("Connecting the simulated RMM and reading its machines …");
     let integration = connect(&node.services, &simulated).await?;
@@ -121,8 +121,11 @@ fn random_text(chars: usize) -> SecretString {
     const LETTERS: &[u8] = b"abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
     let mut bytes = vec![0_u8; chars];
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
-    let text: String =
-        bytes.iter().filter_map(|b| LETTERS.get(usize::from(*b) % LETTERS.len())).map(|b| char::from(*b)).collect();
+    let text: String = bytes
+        .iter()
+        .filter_map(|b| LETTERS.get(usize::from(*b) % LETTERS.len()))
+        .map(|b| char::from(*b))
+        .collect();
     text.into()
 }
 
@@ -195,7 +198,11 @@ async fn run_to_end(services: &Services, integration: IntegrationId, kind: RunKi
             RunState::Succeeded | RunState::Partial => return Ok(()),
             RunState::Failed | RunState::Cancelled => {
                 let problem = now.problem.unwrap_or_default();
-                return Err(Failure::new(Exit::Rmm, "first_sync", format!("the first sync failed: {problem}")));
+                return Err(Failure::new(
+                    Exit::Rmm,
+                    "first_sync",
+                    format!("the first sync failed: {problem}"),
+                ));
             }
         }
     }
@@ -221,7 +228,8 @@ fn write_summary(
     let failed = |error| Failure::io(&format!("cannot write `{}`", path.display()), &error);
     let draft = path.with_extension("json.new");
     let _was_not_there = fs::remove_file(&draft);
-    let mut file = fs::File::options().write(true).create_new(true).mode(0o600).open(&draft).map_err(failed)?;
+    let mut file =
+        fs::File::options().write(true).create_new(true).mode(0o600).open(&draft).map_err(failed)?;
     file.write_all(format!("{summary:#}\n").as_bytes()).map_err(failed)?;
     file.sync_all().map_err(failed)?;
     fs::rename(&draft, path).map_err(failed)
@@ -241,6 +249,9 @@ fn announce(output: &Output, url: &str, login: &Login, summary: &Path) -> Result
     output.line(&format!("  export FLEETGATE_TOKEN={}", login.token.expose_secret()))?;
     output.line("  fleetgate assets list")?;
     output.line("")?;
-    output.line(&format!("All logins, the simulator's too, are in {}. Ctrl-C ends the demo.", summary.display()))?;
+    output.line(&format!(
+        "All logins, the simulator's too, are in {}. Ctrl-C ends the demo.",
+        summary.display()
+    ))?;
     Ok(())
 }

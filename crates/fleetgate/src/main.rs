@@ -37,10 +37,18 @@ async fn main() -> ExitCode {
 async fn run(cli: Cli, output: &Output) -> Result<Exit, Failure> {
     match cli.command {
         Command::Config(args) => config::print(&config::load(&args.config, Purpose::Operate)?, output)?,
-        Command::Serve(args) => return boot::serve(&config::load(&args.config, Purpose::Operate)?, output).await,
-        Command::Demo(args) => return demo::run(&args, &config::load(&args.config, Purpose::Demo)?, output).await,
-        Command::Migrate(args) => return boot::migrate(&config::load(&args.config, Purpose::Operate)?, output).await,
-        Command::Doctor(args) => return boot::doctor(&config::load(&args.config, Purpose::Operate)?, output).await,
+        Command::Serve(args) => {
+            return boot::serve(&config::load(&args.config, Purpose::Operate)?, output).await;
+        }
+        Command::Demo(args) => {
+            return demo::run(&args, &config::load(&args.config, Purpose::Demo)?, output).await;
+        }
+        Command::Migrate(args) => {
+            return boot::migrate(&config::load(&args.config, Purpose::Operate)?, output).await;
+        }
+        Command::Doctor(args) => {
+            return boot::doctor(&config::load(&args.config, Purpose::Operate)?, output).await;
+        }
         Command::User(args) => {
             let config = config::load(&args.config, Purpose::Operate)?;
             return boot::user(args.command, &config, output).await;

@@ -70,7 +70,7 @@ pub struct Field {
 pub enum FieldKind {
     /// Kept encrypted, never shown again.
     Secret,
-    /// Kept encrypted like a secret, but its value may be shown (a user name).
+    /// Kept encrypted like a secret, but may be seen while it is typed (a user name).
     Text,
     /// Used once and never kept.
     OneTimeCode,

@@ -40,7 +40,10 @@ pub enum ErrorKind {
 impl ErrorKind {
     /// May the same read go well a little later without anyone doing something?
     pub const fn is_transient(self) -> bool {
-        matches!(self, ErrorKind::RateLimited | ErrorKind::Unavailable | ErrorKind::Malformed | ErrorKind::NotAnApi)
+        matches!(
+            self,
+            ErrorKind::RateLimited | ErrorKind::Unavailable | ErrorKind::Malformed | ErrorKind::NotAnApi
+        )
     }
 }
 

@@ -91,12 +91,31 @@ async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Ap
     }
 }
 
+/// Does a text hold `\u0000`? PostgreSQL keeps and compares no such text. Everywhere else a bare zero is no JSON.
+fn holds_zero(json: &[u8]) -> bool {
+    let mut rest = json;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        let escape = rest.get(at + 1..).unwrap_or_default();
+        if escape.starts_with(b"u0000") {
+            return true;
+        }
+        rest = escape.get(1..).unwrap_or_default();
+    }
+    false
+}
+
 /// Reads JSON; an error names the field and the position.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     if bytes.is_empty() {
         return Err(ApiError::bad_request(
             "invalid_json",
             "the body is empty; this route wants a JSON object",
+        ));
+    }
+    if holds_zero(bytes) {
+        return Err(ApiError::bad_request(
+            "invalid_json",
+            "a text holds a zero character (`\\u0000`); leave it out",
         ));
     }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
@@ -189,6 +208,14 @@ mod tests {
     #[expect(dead_code, reason = "only its reading is tested")]
     struct Inner {
         hours: Vec<u8>,
+    }
+
+    #[test]
+    fn a_zero_in_a_text_is_found_and_nothing_like_it() {
+        assert!(holds_zero(br#"{"name":"a\n\u0000"}"#));
+        for good in [r#"{"name":"\\u0000"}"#, r#"{"name":"\u0001"}"#, "{}", "\\"] {
+            assert!(!holds_zero(good.as_bytes()), "{good}");
+        }
     }
 
     #[track_caller]

@@ -1,7 +1,7 @@
 //! Failures as RFC 9457 problem documents: the only place where a failure gets a status code.
 //!
 //! An [`ApiError`] does not know its request. It travels as an extension of the response to
-//! [`crate::identify`](crate::identify), which adds the request id, writes the body and logs what only we may know.
+//! [`crate::observe::identify`], which adds the request id, writes the body and logs what only we may know.
 //! Internals are never shown.
 
 use std::{error::Error, sync::Arc};
@@ -204,11 +204,6 @@ impl From<ServiceError> for ApiError {
                 error.more.field = field;
                 error
             }
-            ServiceError::Conflict { code: "bad_cursor", .. } => {
-                let detail =
-                    "this is not a `next_cursor` of this list; hand it back as it came, with the same `sort`";
-                ApiError::bad_request("invalid_cursor", detail).about("cursor")
-            }
             ServiceError::Conflict { code, message } => ApiError::new(StatusCode::CONFLICT, code, message),
             ServiceError::Unauthenticated { code, message } => {
                 ApiError::new(StatusCode::UNAUTHORIZED, code, message)
@@ -277,7 +272,6 @@ mod tests {
         check(ServiceError::invalid("url", "url_invalid", "x"), 422, "url_invalid");
         check(ServiceError::invalid("cursor", "invalid_cursor", "x"), 400, "invalid_cursor");
         check(ServiceError::conflict("secret_required", "x"), 409, "secret_required");
-        check(ServiceError::conflict("bad_cursor", "x"), 400, "invalid_cursor");
         let message = "x".to_owned();
         check(ServiceError::Unauthenticated { code: "bad_credentials", message }, 401, "bad_credentials");
         check(ServiceError::Unavailable(cause()), 503, "database_unavailable");

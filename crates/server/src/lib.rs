@@ -1,8 +1,8 @@
 //! REST, OpenAPI, sessions, events and metrics: HTTP in, service calls out.
 //!
 //! Handlers translate and do not decide. This is the only place of status codes and wire types. A request passes, from
-//! the outside in: its name, time limit and log line ([`observe`]), the table of rules ([`access`]), its credential
-//! ([`session`]), and one handler under [`api`]. What fails comes out as a problem document ([`error`]).
+//! the outside in: its name, time limit and log line (`observe`), the table of rules (`access`), its credential
+//! (`session`), and one handler under `api`. What fails comes out as a problem document (`error`).
 
 mod access;
 mod api;

@@ -129,6 +129,15 @@ mod tests {
     }
 
     #[test]
+    fn a_panic_is_a_bug_without_its_words() {
+        let mut response = answer_panic(Box::new("secret words"));
+        let failure = response.extensions_mut().remove::<ApiError>().unwrap();
+        let shown = serde_json::to_string(&failure.problem("req_1")).unwrap();
+        assert_eq!((response.status().as_u16(), failure.code.as_str()), (500, "internal"));
+        assert!(!shown.contains("secret words"), "{shown}");
+    }
+
+    #[test]
     fn plain_http_promises_no_https() {
         let mut headers = HeaderMap::new();
         harden(&mut headers, "req_1", false, false);

@@ -28,6 +28,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
 }
 
 fn parse<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
+    // PostgreSQL keeps and compares no text with a zero in it.
+    if let Some((name, _)) = form_urlencoded::parse(query.as_bytes()).find(|(_, value)| value.contains('\0'))
+    {
+        return Err(ApiError::parameter(&name, format!("`{name}` holds a zero character; leave it out")));
+    }
     let deserializer = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
     serde_path_to_error::deserialize(deserializer).map_err(|error| {
         let path = error.path().to_string();
@@ -150,6 +155,7 @@ mod tests {
         refused("needs_reboot=maybe", "invalid_parameter", "needs_reboot", "true");
         refused("limit=-1", "invalid_parameter", "limit", "digit");
         refused("text=a&text=b", "invalid_parameter", "text", "duplicate");
+        refused("text=a%00", "invalid_parameter", "text", "zero character");
     }
 
     #[test]

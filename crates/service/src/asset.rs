@@ -13,8 +13,8 @@ use domain::{
     page::{Page, PageRequest, Total},
 };
 use futures::{Stream, stream};
-pub use store::asset::Proposal;
 use store::asset::AssetColumns;
+pub use store::asset::Proposal;
 
 use crate::{
     core::Core,
@@ -78,7 +78,8 @@ impl Assets {
         stream::try_unfold((first, ctx, filter, core), move |(position, ctx, filter, core)| async move {
             let Some(cursor) = position? else { return Ok(None) };
             let request = PageRequest { limit: EXPORT_PAGE, cursor };
-            let (items, next) = core.store.tenant(&ctx).assets().page(&filter, sort, direction, &request).await?;
+            let (items, next) =
+                core.store.tenant(&ctx).assets().page(&filter, sort, direction, &request).await?;
             let position = Ok(next.map(Some));
             Ok(Some((items, (position, ctx, filter, core))))
         })
@@ -131,7 +132,11 @@ impl Assets {
             None => i64::MAX,
             Some(Ok(before)) => before,
             Some(Err(_)) => {
-                return Err(ServiceError::invalid("cursor", "bad_cursor", "start again without a cursor"));
+                return Err(ServiceError::invalid(
+                    "cursor",
+                    "invalid_cursor",
+                    "this is not a `next_cursor` of this list; hand it back as it came, with the same `sort`",
+                ));
             }
         };
         let mut items = tenant.events().of_subject(&id.to_string(), before, page.limit + 1).await?;

@@ -81,7 +81,8 @@ impl Clients {
     pub async fn create(&self, ctx: &Ctx, name: &str) -> Result<ClientDetail> {
         ctx.require(Permission::ClientsManage)?;
         let name = checked(name)?;
-        let client = self.core.store.tenant(ctx).clients().create(&name).await.map_err(|e| taken(e, &name))?;
+        let client =
+            self.core.store.tenant(ctx).clients().create(&name).await.map_err(|e| taken(e, &name))?;
         self.get(ctx, client.id).await
     }
 
@@ -130,7 +131,11 @@ impl Clients {
     pub async fn merge(&self, ctx: &Ctx, from: ClientId, into: ClientId) -> Result<ClientDetail> {
         ctx.require(Permission::ClientsManage)?;
         if from == into {
-            return Err(ServiceError::invalid("into", "same_client", "a client cannot be merged into itself"));
+            return Err(ServiceError::invalid(
+                "into",
+                "same_client",
+                "a client cannot be merged into itself",
+            ));
         }
         let tenant = self.core.store.tenant(ctx);
         let target = tenant.clients().get(into).await.map_err(named("client"))?;

@@ -80,7 +80,8 @@ impl Core {
             .iter()
             .position(|(name, _)| Some(name.as_str()) == token_name)
             .map(|at| secrets.swap_remove(at).1);
-        let base_url = Url::parse(&integration.instance_url).map_err(|error| ServiceError::Internal(Box::new(error)))?;
+        let base_url =
+            Url::parse(&integration.instance_url).map_err(|error| ServiceError::Internal(Box::new(error)))?;
         let connection = Connection {
             integration: Some(id),
             base_url,
@@ -113,7 +114,7 @@ impl Core {
         let turn = self.turn(id);
         let _held = turn.lock().await;
         let fresh = self.open(ctx, id).await?;
-        if code.is_none() && fresh.has_other_token_than(&opened) {
+        if code.is_none() && fresh.has_other_token_than(opened.connection.token.as_ref()) {
             return Ok(fresh);
         }
         match fresh.provider.sign_in(&fresh.connection, code).await {
@@ -181,9 +182,10 @@ impl Opened {
         mode.is_some_and(|mode| mode.needs_sign_in)
     }
 
-    fn has_other_token_than(&self, other: &Opened) -> bool {
+    /// Is there a token, and not this one? Then someone else signed in meanwhile.
+    pub(crate) fn has_other_token_than(&self, used: Option<&SecretString>) -> bool {
         use secrecy::ExposeSecret;
-        match (&self.connection.token, &other.connection.token) {
+        match (&self.connection.token, used) {
             (Some(mine), Some(theirs)) => mine.expose_secret() != theirs.expose_secret(),
             (Some(_), None) => true,
             (None, _) => false,

@@ -98,18 +98,25 @@ impl From<StoreError> for ServiceError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::NotFound => ServiceError::NotFound { what: "row" },
-            StoreError::Conflict { what } => ServiceError::conflict(what, format!("this collides with another row ({what})")),
+            StoreError::Conflict { what: "bad_cursor" } => ServiceError::invalid(
+                "cursor",
+                "invalid_cursor",
+                "this is not a `next_cursor` of this list; hand it back as it came, with the same `sort`",
+            ),
+            StoreError::Conflict { what } => {
+                ServiceError::conflict(what, format!("this collides with another row ({what})"))
+            }
             StoreError::Stale => ServiceError::conflict(
                 "stale",
                 "someone else changed this in the meantime; load it again and repeat your change",
             ),
-            StoreError::Unavailable(source) | StoreError::Migration(source) => ServiceError::Unavailable(source),
+            StoreError::Unavailable(source) | StoreError::Migration(source) => {
+                ServiceError::Unavailable(source)
+            }
             other @ (StoreError::Corrupt { .. }
             | StoreError::OldSqlite { .. }
             | StoreError::OtherInstallation { .. }
-            | StoreError::BadAddress) => {
-                ServiceError::Internal(Box::new(other))
-            }
+            | StoreError::BadAddress) => ServiceError::Internal(Box::new(other)),
         }
     }
 }

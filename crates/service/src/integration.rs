@@ -11,7 +11,9 @@ use domain::{
     id::{IntegrationId, TypedId},
     integration::{ConnectionState, Integration, IntegrationSettings},
 };
-use provider::{AuthMode, CheckReport, Connection, Descriptor, FieldKind, Problem, Provider, ReadUrl, Secrets};
+use provider::{
+    AuthMode, CheckReport, Connection, Descriptor, FieldKind, Problem, Provider, ReadUrl, Secrets,
+};
 use secrecy::{ExposeSecret, SecretString};
 use store::{
     integration::{SecretChanges, TABLE},
@@ -114,6 +116,7 @@ impl Integrations {
         let merged = self.merge_new(ctx, draft)?;
         self.check_required(&merged)?;
         let tenant = self.core.store.tenant(ctx);
+        refuse_second(&merged, &tenant.integrations().list().await?)?;
         tenant.integrations().create(&merged.integration, &merged.changes).await?;
         let id = merged.integration.id;
         schedule::start(&self.core.store, ctx, &merged.integration).await?;
@@ -140,7 +143,12 @@ impl Integrations {
         let version = version.unwrap_or(saved.version);
         let merged = self.merge_saved(ctx, saved, draft).await?;
         self.check_required(&merged)?;
-        self.core.store.tenant(ctx).integrations().update(&merged.integration, version, &merged.changes).await?;
+        self.core
+            .store
+            .tenant(ctx)
+            .integrations()
+            .update(&merged.integration, version, &merged.changes)
+            .await?;
         schedule::start(&self.core.store, ctx, &merged.integration).await?;
         if !merged.token_stays || merged.code.is_some() {
             self.sign_in_after_saving(ctx, id, merged.code.as_ref()).await?;
@@ -169,7 +177,8 @@ impl Integrations {
         self.check_required(&merged)?;
         let token = if merged.token_stays { opened.connection.token } else { None };
         let connection = self.connection_of(&merged, token);
-        let report = with_notes(merged.provider.check(&connection, merged.code.as_ref()).await, &merged.read_url);
+        let report =
+            with_notes(merged.provider.check(&connection, merged.code.as_ref()).await, &merged.read_url);
         if !is_draft {
             self.keep_report(ctx, id, merged.provider, &report).await?;
         }
@@ -310,7 +319,10 @@ impl Integrations {
         Ok(IntegrationView {
             problem: integration.problem.as_deref().and_then(|text| serde_json::from_str(text).ok()),
             last_check: integration.last_check.as_deref().and_then(|text| serde_json::from_str(text).ok()),
-            secrets: secrets.into_iter().filter(|s| Some(s.name.as_str()) != descriptor.token_secret).collect(),
+            secrets: secrets
+                .into_iter()
+                .filter(|s| Some(s.name.as_str()) != descriptor.token_secret)
+                .collect(),
             integration,
             warnings,
         })
@@ -330,7 +342,11 @@ impl Integrations {
 
     fn merge_new(&self, ctx: &Ctx, draft: Draft) -> Result<Merged> {
         let provider_id = draft.provider.clone().ok_or_else(|| {
-            ServiceError::invalid("provider", "provider_missing", "name the provider, see the list of providers")
+            ServiceError::invalid(
+                "provider",
+                "provider_missing",
+                "name the provider, see the list of providers",
+            )
         })?;
         let provider = self.core.provider(&provider_id)?;
         let first = provider.descriptor().auth_modes.first();
@@ -382,16 +398,36 @@ impl Integrations {
         let missing = mode.fields.iter().find(|f| f.required && merged.secrets.get(f.name).is_none());
         let Some(field) = missing else { return Ok(()) };
         if merged.changes.clear {
+            let labels: Vec<String> =
+                mode.fields.iter().filter(|f| f.required).map(|f| format!("\"{}\"", f.label)).collect();
             return Err(ServiceError::conflict(
                 "secret_required",
                 format!(
-                    "credentials belong to the address they were given for; type \"{}\" again together with the new address or sign-in mode",
-                    field.label
+                    "credentials belong to the address they were given for; type {} again together with the new address or sign-in mode",
+                    labels.join(" and ")
                 ),
             ));
         }
         let message = format!("\"{}\" is missing; {}", field.label, field.help);
         Err(ServiceError::invalid(field.name, "field_missing", message))
+    }
+}
+
+/// The same account of the same RMM twice would put every machine into the register twice.
+fn refuse_second(new: &Merged, known: &[Integration]) -> Result<()> {
+    let origin = |url: &str| Url::parse(url).ok().map(|url| url.origin());
+    let wanted = Some(new.read_url.url.origin());
+    let same =
+        known.iter().find(|i| i.provider == new.integration.provider && origin(&i.instance_url) == wanted);
+    match same {
+        None => Ok(()),
+        Some(same) => {
+            let next = if same.is_active { "edit it" } else { "reconnect it" };
+            Err(ServiceError::conflict(
+                "already_connected",
+                format!("`{}` has this address already; {next} instead of adding it again", same.name),
+            ))
+        }
     }
 }
 
@@ -439,14 +475,16 @@ fn lay_over(
     let mut secrets: Secrets = if clear {
         Secrets::default()
     } else {
-        let is_kept = |name: &String| !removed.contains(name) && Some(name.as_str()) != descriptor.token_secret;
+        let is_kept =
+            |name: &String| !removed.contains(name) && Some(name.as_str()) != descriptor.token_secret;
         saved.into_iter().filter(|(name, _)| is_kept(name)).collect()
     };
     for (name, value) in &set {
         secrets.set(name.clone(), value.clone());
     }
     let mut remove: Vec<String> = removed.into_iter().collect();
-    let reads_otherwise = clear || set.iter().any(|(name, _)| mode.fields.iter().any(|field| field.name == name));
+    let reads_otherwise =
+        clear || set.iter().any(|(name, _)| mode.fields.iter().any(|field| field.name == name));
     if reads_otherwise && !clear {
         remove.extend(descriptor.token_secret.map(str::to_owned));
     }
@@ -506,14 +544,17 @@ fn merge_settings(
 ) -> Result<IntegrationSettings> {
     let Some(changes) = changes else { return Ok(saved.clone()) };
     let unusable = |message: String| ServiceError::invalid("settings", "setting_unusable", message);
-    let changes = changes.as_object().ok_or_else(|| unusable("settings are an object of names and values".to_owned()))?;
+    let changes = changes
+        .as_object()
+        .ok_or_else(|| unusable("settings are an object of names and values".to_owned()))?;
     let mut merged = serde_json::to_value(saved).map_err(|error| ServiceError::Internal(Box::new(error)))?;
     if let Some(target) = merged.as_object_mut() {
         for (name, value) in changes {
             target.insert(name.clone(), value.clone());
         }
     }
-    let settings: IntegrationSettings = serde_json::from_value(merged).map_err(|error| unusable(error.to_string()))?;
+    let settings: IntegrationSettings =
+        serde_json::from_value(merged).map_err(|error| unusable(error.to_string()))?;
     settings.check().map_err(unusable)?;
     Ok(settings)
 }
@@ -538,7 +579,8 @@ fn read_fields(
         })?;
         let text = value.expose_secret().trim();
         if text.chars().count() > MAX_FIELD_CHARS || text.chars().any(char::is_control) {
-            let message = format!("\"{}\" is too long or holds a line break; paste only the value", known.label);
+            let message =
+                format!("\"{}\" is too long or holds a line break; paste only the value", known.label);
             return Err(ServiceError::invalid(&name, "field_unusable", message));
         }
         if known.kind == FieldKind::OneTimeCode {
@@ -575,4 +617,3 @@ fn warnings(descriptor: &Descriptor, integration: &Integration, secrets: &[Secre
     }
     found
 }
-

@@ -120,8 +120,9 @@ impl Organizations {
         ctx.require(Permission::SystemSettings)?;
         let tenant = self.core.store.tenant(ctx);
         let before = tenant.organizations().get(id).await.map_err(named("organization"))?;
-        let newly_mapped = matches!(change.target, Some(MappingTarget::Client(_) | MappingTarget::NewClient { .. }))
-            && before.state != MappingState::Mapped;
+        let newly_mapped =
+            matches!(change.target, Some(MappingTarget::Client(_) | MappingTarget::NewClient { .. }))
+                && before.state != MappingState::Mapped;
         let auto_sync = change.auto_sync.unwrap_or(newly_mapped || before.auto_sync);
         let (state, client) = match change.target {
             Some(MappingTarget::Client(client)) => {
@@ -159,9 +160,10 @@ impl Organizations {
         ctx.require(Permission::SystemSettings)?;
         let undone = self.core.store.tenant(ctx).organizations().undo(id).await;
         undone.map_err(|error| match error {
-            StoreError::Conflict { what: "nothing_to_undo" } => {
-                ServiceError::conflict("nothing_to_undo", "there is no earlier state of this mapping to go back to")
-            }
+            StoreError::Conflict { what: "nothing_to_undo" } => ServiceError::conflict(
+                "nothing_to_undo",
+                "there is no earlier state of this mapping to go back to",
+            ),
             other => named("organization")(other),
         })?;
         self.get(ctx, id).await

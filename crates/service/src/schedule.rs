@@ -114,7 +114,10 @@ impl Scheduler {
                     scheduler.sweep(now).await;
                 }
                 if let Err(error) = scheduler.tick(now).await {
-                    warn!(error = &error as &dyn std::error::Error, "the scheduler could not look for what is due");
+                    warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the scheduler could not look for what is due"
+                    );
                 }
                 tokio::select! {
                     () = stop.cancelled() => {}

@@ -14,6 +14,7 @@ use domain::{
     sync::{RunCounts, RunItem, RunKind, RunState, SyncRun},
 };
 use provider::{ErrorKind, Problem, ProviderError};
+use secrecy::SecretString;
 use serde::Deserialize;
 pub use store::sync_run::RunFilter;
 use store::{
@@ -25,7 +26,7 @@ use store::{
 use tracing::{info, warn};
 
 use crate::{
-    core::Core,
+    core::{Core, Opened},
     error::{Result, ServiceError, named},
     job::{Handler, JobControl, Outcome},
     schedule::{hour_of, system_ctx},
@@ -83,7 +84,11 @@ impl Syncs {
             ));
         }
         if preview && kind != RunKind::Devices {
-            return Err(ServiceError::invalid("preview", "no_preview", "only a sync of devices has a preview"));
+            return Err(ServiceError::invalid(
+                "preview",
+                "no_preview",
+                "only a sync of devices has a preview",
+            ));
         }
         let priority = match ctx.actor.kind {
             domain::ActorKind::System => BACKGROUND,
@@ -181,12 +186,21 @@ pub(crate) struct Work<'a> {
     pub(crate) run: SyncRun,
     pub(crate) counts: RunCounts,
     pub(crate) control: &'a JobControl,
+    /// The token it works with, to know a newer one.
+    token: Option<SecretString>,
 }
 
 impl Work<'_> {
     /// The same tenant now: a run takes minutes, and each page has the time of its own look.
     pub(crate) fn now(&self) -> Ctx {
         self.ctx.at(self.core.clock.now())
+    }
+
+    /// Opens the run's integration, signed in where that is needed.
+    pub(crate) async fn open(&mut self) -> std::result::Result<Opened, Stopped> {
+        let opened = self.core.open_signed_in(&self.now(), self.run.integration_id).await?;
+        self.token = opened.connection.token.clone();
+        Ok(opened)
     }
 
     pub(crate) fn go_on(&self) -> std::result::Result<(), Stopped> {
@@ -204,7 +218,18 @@ impl Work<'_> {
         }
     }
 
-    pub(crate) async fn note(&self, stage: &str, done: u64, total: Option<u64>) -> std::result::Result<(), Stopped> {
+    /// Keeps where the run stands, so that later notes do not set it back.
+    pub(crate) fn reached(&mut self, progress: &Progress) {
+        self.run.done = progress.done;
+        self.run.total = progress.total;
+    }
+
+    pub(crate) async fn note(
+        &self,
+        stage: &str,
+        done: u64,
+        total: Option<u64>,
+    ) -> std::result::Result<(), Stopped> {
         let ctx = self.now();
         let progress = self.progress(stage, done, total);
         Ok(self.core.store.tenant(&ctx).sync_runs().note(self.run.id, &progress).await?)
@@ -232,7 +257,7 @@ impl Handler for RunHandler {
             Err(error) => return Outcome::retry(job, error.to_string()),
         };
         let counts = run.counts.clone();
-        let mut work = Work { core: &self.core, ctx, run, counts, control };
+        let mut work = Work { core: &self.core, ctx, run, counts, control, token: None };
         if work.run.cancel_requested {
             return self.end(job, &work, RunState::Cancelled, None).await;
         }
@@ -270,7 +295,11 @@ impl RunHandler {
                 if job.attempt < job.max_attempts {
                     return Outcome::retry(job, error.to_string());
                 }
-                let problem = Problem::new("internal", "The run stopped at an internal error.", "See the server's log, then start it again.");
+                let problem = Problem::new(
+                    "internal",
+                    "The run stopped at an internal error.",
+                    "See the server's log, then start it again.",
+                );
                 self.end(job, &work, RunState::Failed, Some(&problem)).await
             }
         }
@@ -336,14 +365,16 @@ impl RunHandler {
     async fn provider_failed(&self, job: &Job, work: &Work<'_>, error: ProviderError) -> Outcome {
         let ctx = work.now();
         let run = &work.run;
-        let error = match self.renew_token(&ctx, job, run, error).await {
+        let error = match self.renew_token(&ctx, job, work, error).await {
             Ok(outcome) => return outcome,
             Err(error) => error,
         };
         self.core.note_failure(&ctx, run.integration_id, &error).await;
         warn!(run.id = %run.id, code = %error.problem.code, error = &error as &dyn std::error::Error, "sync run `{}` stopped at the RMM", run.id);
         // A presence pass comes again soon anyway. What only a person can mend is not tried again.
-        let again = error.kind.is_transient() && run.kind != RunKind::Presence && job.attempt < job.max_attempts.min(4);
+        let again = error.kind.is_transient()
+            && run.kind != RunKind::Presence
+            && job.attempt < job.max_attempts.min(4);
         if !again {
             return self.end(job, work, RunState::Failed, Some(&error.problem)).await;
         }
@@ -362,16 +393,19 @@ impl RunHandler {
         &self,
         ctx: &Ctx,
         job: &Job,
-        run: &SyncRun,
+        work: &Work<'_>,
         error: ProviderError,
     ) -> std::result::Result<Outcome, ProviderError> {
         if error.kind != ErrorKind::Unauthorized || job.attempt > 2 {
             return Err(error);
         }
-        let opened = match self.core.open(ctx, run.integration_id).await {
+        let opened = match self.core.open(ctx, work.run.integration_id).await {
             Ok(opened) if opened.needs_sign_in() => opened,
             _ => return Err(error),
         };
+        if opened.has_other_token_than(work.token.as_ref()) {
+            return Ok(Outcome::Retry { after: Duration::ZERO, error: error.problem.code });
+        }
         match self.core.sign_in(ctx, opened, None).await {
             Ok(_) => Ok(Outcome::Retry { after: Duration::ZERO, error: error.problem.code }),
             Err(ServiceError::Provider(newer)) => Err(*newer),

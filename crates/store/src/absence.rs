@@ -37,7 +37,7 @@ statements! {
     MARK_MISSING = [
         "UPDATE rmm_devices SET missing_since = COALESCE(rmm_devices.absent_since, $3), missing_note = r.note, \
          updated_at = $3 FROM ", {rows "$1" id text, note text},
-        " AS r WHERE rmm_devices.tenant_id = $2 AND rmm_devices.id = r.id"
+        " AS r WHERE rmm_devices.tenant_id = $2 + r._z AND rmm_devices.id = r.id"
     ];
     SWEEP = [
         "UPDATE assets SET status = 'overdue' WHERE tenant_id = $1 AND status = 'offline' AND EXISTS (\
@@ -113,7 +113,12 @@ impl Absences<'_> {
     }
 
     /// Devices absent for at least `passes` passes and so long that they may be marked missing at `now`.
-    pub async fn candidates(&self, integration: IntegrationId, passes: u32, now: Time) -> Result<Vec<Absent>> {
+    pub async fn candidates(
+        &self,
+        integration: IntegrationId,
+        passes: u32,
+        now: Time,
+    ) -> Result<Vec<Absent>> {
         let columns = args![self.0.id, integration.to_db(), passes, now - MISSING_AFTER];
         let rows: Vec<AbsentRow> = self.0.db().all(&CANDIDATES, columns).await?;
         rows.into_iter().map(AbsentRow::into_absent).collect()

@@ -25,9 +25,9 @@ use crate::{
 
 mod query;
 
+pub(crate) use query::ALL as MATCHES;
 #[cfg(test)]
 pub(crate) use query::examples;
-pub(crate) use query::ALL as MATCHES;
 
 statements! {
     COUNT_KEPT = [
@@ -257,8 +257,11 @@ impl Assets<'_> {
 
     /// A kept counter answers where there is one; else counting stops at a thousand.
     async fn total(&self, filter: &AssetFilter) -> Result<Total> {
-        let of_counter =
-            AssetFilter { client_id: filter.client_id, provider: filter.provider.clone(), ..AssetFilter::default() };
+        let of_counter = AssetFilter {
+            client_id: filter.client_id,
+            provider: filter.provider.clone(),
+            ..AssetFilter::default()
+        };
         if *filter == of_counter {
             let client = filter.client_id.map(TypedId::to_db).unwrap_or_default();
             let provider = filter.provider.clone().unwrap_or_default();

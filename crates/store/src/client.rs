@@ -172,7 +172,12 @@ impl Clients<'_> {
     }
 
     /// A page by name.
-    pub async fn list(&self, text: &str, archived: bool, page: &PageRequest) -> Result<Page<ClientWithCounts>> {
+    pub async fn list(
+        &self,
+        text: &str,
+        archived: bool,
+        page: &PageRequest,
+    ) -> Result<Page<ClientWithCounts>> {
         let pattern = cursor::like_pattern(&name_key(text));
         let after = Cursor::read(page.cursor.as_deref())?;
         let query = args![
@@ -315,7 +320,8 @@ pub(crate) async fn ensure_sites(
     let mut clients: Vec<String> = names.iter().map(|(client, _)| client.to_db()).collect();
     clients.sort_unstable();
     clients.dedup();
-    let found: Vec<(String, String, String)> = tx.all(&FIND_SITES, args![to_json(&clients)?, tenant.id]).await?;
+    let found: Vec<(String, String, String)> =
+        tx.all(&FIND_SITES, args![to_json(&clients)?, tenant.id]).await?;
     let corrupt = |_| StoreError::Corrupt { what: "site" };
     found
         .into_iter()

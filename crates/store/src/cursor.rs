@@ -46,7 +46,11 @@ impl Cursor {
 }
 
 /// Cuts the one row too many that says there is a next page.
-pub(crate) fn cut<T>(mut rows: Vec<T>, limit: u32, cursor: impl Fn(&T) -> String) -> (Vec<T>, Option<String>) {
+pub(crate) fn cut<T>(
+    mut rows: Vec<T>,
+    limit: u32,
+    cursor: impl Fn(&T) -> String,
+) -> (Vec<T>, Option<String>) {
     let limit = limit as usize;
     let more = rows.len() > limit;
     rows.truncate(limit);

@@ -160,7 +160,10 @@ macro_rules! args {
 pub(crate) use args;
 
 /// A row both engines can give.
-pub(crate) trait Row: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
+pub(crate) trait Row:
+    for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin
+{
+}
 
 impl<T> Row for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
 
@@ -197,7 +200,13 @@ impl Db {
     pub(crate) async fn migrate(&self) -> Result<()> {
         match &self.pools {
             Pools::Sqlite { write, .. } => sqlx::migrate!("./migrations/sqlite").run(write).await,
-            Pools::Postgres(pool) => sqlx::migrate!("./migrations/postgres").run(pool).await,
+            Pools::Postgres(pool) => {
+                let migrator = sqlx::migrate!("./migrations/postgres");
+                if is_current(pool, &migrator).await {
+                    return Ok(());
+                }
+                migrator.run(pool).await
+            }
         }
         .map_err(StoreError::migration)
     }
@@ -216,8 +225,12 @@ impl Db {
         self.statements.fetch_add(1, Ordering::Relaxed);
         let text = text.into().get(self.engine());
         let rows = match &self.pools {
-            Pools::Sqlite { read, .. } => bound!(sqlx::query_as::<Sqlite, T>(text), args).fetch_all(read).await?,
-            Pools::Postgres(pool) => bound!(sqlx::query_as::<Postgres, T>(text), args).fetch_all(pool).await?,
+            Pools::Sqlite { read, .. } => {
+                bound!(sqlx::query_as::<Sqlite, T>(text), args).fetch_all(read).await?
+            }
+            Pools::Postgres(pool) => {
+                bound!(sqlx::query_as::<Postgres, T>(text), args).fetch_all(pool).await?
+            }
         };
         Ok(rows)
     }
@@ -310,7 +323,9 @@ impl Tx {
         self.statements.fetch_add(1, Ordering::Relaxed);
         let text = text.into().get(self.engine());
         let rows = match &mut self.inner {
-            TxInner::Sqlite(tx) => bound!(sqlx::query_as::<Sqlite, T>(text), args).fetch_all(&mut **tx).await?,
+            TxInner::Sqlite(tx) => {
+                bound!(sqlx::query_as::<Sqlite, T>(text), args).fetch_all(&mut **tx).await?
+            }
             TxInner::Postgres(tx) => {
                 bound!(sqlx::query_as::<Postgres, T>(text), args).fetch_all(&mut **tx).await?
             }
@@ -365,6 +380,18 @@ impl Tx {
     }
 }
 
+/// Has every migration been applied? Then a role that may not change tables can go on; the migrator itself would try
+/// to create its own table first.
+async fn is_current(pool: &PgPool, migrator: &sqlx::migrate::Migrator) -> bool {
+    let wanted = migrator.iter().map(|migration| migration.version).max();
+    let found = sqlx::query_scalar::<Postgres, Option<i64>>(
+        "SELECT MAX(version) FROM _sqlx_migrations WHERE success",
+    )
+    .fetch_one(pool)
+    .await;
+    matches!(found, Ok(found) if found == wanted)
+}
+
 async fn open_sqlite(path: &Path) -> Result<Pools> {
     let common = SqliteConnectOptions::new()
         .filename(path)
@@ -401,9 +428,10 @@ async fn open_sqlite(path: &Path) -> Result<Pools> {
 
 async fn check_sqlite_version(pool: &SqlitePool) -> Result<()> {
     let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(pool).await?;
-    let number = version.split('.').filter_map(|part| part.parse::<i64>().ok()).fold((0, 1_000_000), |(n, f), part| {
-        (n + part * f, f / 1_000)
-    });
+    let number = version
+        .split('.')
+        .filter_map(|part| part.parse::<i64>().ok())
+        .fold((0, 1_000_000), |(n, f), part| (n + part * f, f / 1_000));
     if number.0 < MIN_SQLITE { Err(StoreError::OldSqlite { found: version }) } else { Ok(()) }
 }
 

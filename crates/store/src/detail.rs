@@ -35,14 +35,14 @@ statements! {
          AND o.state = 'mapped' AND o.auto_sync"
     ];
     OF_EXTERNAL = [
-        "SELECT d.id, d.external_id, d.asset_id, d.facts, d.detail FROM ", {list "$1"}, " AS r \
-         JOIN rmm_devices d ON d.tenant_id = $2 AND d.integration_id = $3 AND d.external_id = r.value \
+        "SELECT d.id, d.external_id, d.asset_id, d.facts, d.detail FROM ", {keys "$1"}, " AS r \
+         JOIN rmm_devices d ON d.tenant_id = $2 + r._z AND d.integration_id = $3 AND d.external_id = r.value \
          AND d.detail_due_at <= $4"
     ];
     WRITE_DETAIL = [
         "UPDATE rmm_devices SET detail = r.detail, detail_at = $3, detail_due_at = $4 FROM ",
         {rows "$1" id text, detail text},
-        " AS r WHERE rmm_devices.tenant_id = $2 AND rmm_devices.id = r.id"
+        " AS r WHERE rmm_devices.tenant_id = $2 + r._z AND rmm_devices.id = r.id"
     ];
     POSTPONE = [
         "UPDATE rmm_devices SET detail_due_at = $3 WHERE tenant_id = $2 AND id IN ", {list "$1"}
@@ -52,13 +52,13 @@ statements! {
          overdue_at = CASE WHEN device_presence.last_seen = 0 THEN NULL \
          ELSE device_presence.last_seen + r.overdue_minutes * 60000 END FROM ",
         {rows "$1" id text, offline_minutes bigint, overdue_minutes bigint},
-        " AS r WHERE device_presence.tenant_id = $2 AND device_presence.device_id = r.id"
+        " AS r WHERE device_presence.tenant_id = $2 + r._z AND device_presence.device_id = r.id"
     ];
     WRITE_SEARCH = [
         "UPDATE assets SET search_text = CASE WHEN assets.locked LIKE '%\"name\"%' \
          THEN assets.name_key || ' ' || r.search_text ELSE r.search_text END FROM ",
         {rows "$1" id text, search_text text},
-        " AS r WHERE assets.tenant_id = $2 AND assets.id = r.id"
+        " AS r WHERE assets.tenant_id = $2 + r._z AND assets.id = r.id"
     ];
 }
 
@@ -150,7 +150,11 @@ impl Details<'_> {
     }
 
     /// Those of these devices that are due.
-    pub async fn due_among(&self, integration: IntegrationId, external_ids: &[&str]) -> Result<Vec<DueDevice>> {
+    pub async fn due_among(
+        &self,
+        integration: IntegrationId,
+        external_ids: &[&str],
+    ) -> Result<Vec<DueDevice>> {
         let columns = args![to_json(external_ids)?, self.0.id, integration.to_db(), self.0.now];
         let rows: Vec<DueRow> = self.0.db().all(&OF_EXTERNAL, columns).await?;
         rows.into_iter().map(DueRow::into_due).collect()
@@ -178,7 +182,9 @@ impl Details<'_> {
         tx.run(&WRITE_THRESHOLDS, args![to_json(&thresholds)?, self.0.id]).await?;
         let texts: Vec<SearchRow<'_>> = writes
             .iter()
-            .filter_map(|w| Some(SearchRow { id: w.asset_id.to_db(), search_text: w.search_text.as_deref()? }))
+            .filter_map(|w| {
+                Some(SearchRow { id: w.asset_id.to_db(), search_text: w.search_text.as_deref()? })
+            })
             .collect();
         if !texts.is_empty() {
             let ids: Vec<&str> = texts.iter().map(|row| row.id.as_str()).collect();

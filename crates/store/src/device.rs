@@ -230,6 +230,15 @@ impl Devices<'_> {
         rows.into_iter().map(KnownRow::into_known).collect()
     }
 
+    /// The stored facts of these devices, as JSON: to tell what changed.
+    pub async fn facts(&self, devices: &[DeviceId]) -> Result<Vec<(DeviceId, String)>> {
+        let ids: Vec<String> = devices.iter().map(|id| id.to_db()).collect();
+        let rows: Vec<(String, String)> =
+            self.0.db().all(&sql::FACTS, args![to_json(&ids)?, self.0.id]).await?;
+        let corrupt = |_| StoreError::Corrupt { what: "device" };
+        rows.into_iter().map(|(id, facts)| Ok((DeviceId::from_db(&id).map_err(corrupt)?, facts))).collect()
+    }
+
     /// Writes one page with the run's progress in one transaction. [`StoreError::Stale`] if the run does not run any
     /// more (cancelled, or taken over): then nothing is written.
     pub async fn apply(&self, scope: &PageScope, writes: &PageWrites, progress: &Progress) -> Result<()> {
@@ -297,15 +306,18 @@ impl Devices<'_> {
         let ids: Vec<String> = writes.created.iter().map(|d| d.asset_id.to_db()).collect();
         index_text(tx, self.0, &to_json(&ids)?).await?;
         let devices: Vec<DeviceRow<'_>> = writes.created.iter().map(DeviceRow::created).collect();
-        let columns =
-            args![to_json(&devices)?, tenant, integration.as_str(), organization.as_str(), now];
+        let columns = args![to_json(&devices)?, tenant, integration.as_str(), organization.as_str(), now];
         tx.run(&sql::INSERT_DEVICES, columns).await?;
         let mappings: Vec<MappingRow<'_>> = writes.created.iter().map(MappingRow::created).collect();
-        let columns =
-            args![to_json(&mappings)?, tenant, scope.provider.as_str(), integration.as_str(), now];
+        let columns = args![to_json(&mappings)?, tenant, scope.provider.as_str(), integration.as_str(), now];
         tx.run(&sql::INSERT_MAPPINGS, columns).await?;
         let delta = i64::try_from(writes.created.len()).unwrap_or(i64::MAX);
-        count(tx, self.0, &[CountRow { client_id: scope.client_id.to_db(), provider: &scope.provider, n: delta }]).await
+        count(
+            tx,
+            self.0,
+            &[CountRow { client_id: scope.client_id.to_db(), provider: &scope.provider, n: delta }],
+        )
+        .await
     }
 
     async fn change(
@@ -356,10 +368,8 @@ impl Devices<'_> {
         if statuses.is_empty() {
             return Ok(());
         }
-        let rows: Vec<StatusRow> = statuses
-            .iter()
-            .map(|s| StatusRow { id: s.asset_id.to_db(), status: s.status.name() })
-            .collect();
+        let rows: Vec<StatusRow> =
+            statuses.iter().map(|s| StatusRow { id: s.asset_id.to_db(), status: s.status.name() }).collect();
         tx.run(&sql::UPDATE_STATUS, args![to_json(&rows)?, self.0.id]).await.map(drop)
     }
 
@@ -391,13 +401,20 @@ impl Devices<'_> {
         if writes.created.is_empty() {
             return Ok(Vec::new());
         }
-        let mut proposed: Vec<(String, String)> = Vec::new();
-        for statement in [&sql::PROPOSE_BY_SERIAL, &sql::PROPOSE_BY_NAME] {
-            let seeds: Vec<rows::ProposalSeed> =
-                writes.created.iter().map(|d| rows::ProposalSeed::new(d.asset_id, self.0.now)).collect();
-            let columns = args![to_json(&seeds)?, self.0.id, scope.integration_id.to_db(), self.0.now];
-            proposed.extend(tx.all::<(String, String)>(statement, columns).await?);
+        let ids: Vec<String> = writes.created.iter().map(|d| d.asset_id.to_db()).collect();
+        let ids = to_json(&ids)?;
+        let mut pairs: Vec<rows::Pair> = Vec::new();
+        for statement in [&sql::SAME_SERIAL, &sql::SAME_NAME] {
+            let columns = args![ids.as_str(), self.0.id, scope.integration_id.to_db()];
+            pairs.extend(tx.all::<rows::Pair>(statement, columns).await?);
         }
+        if pairs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let proposals: Vec<rows::ProposalRow> =
+            pairs.into_iter().map(|pair| rows::ProposalRow::new(pair, self.0.now)).collect();
+        let columns = args![to_json(&proposals)?, self.0.id, self.0.now];
+        let proposed: Vec<(String, String)> = tx.all(&sql::PROPOSE, columns).await?;
         Ok(proposed
             .iter()
             .filter_map(|(id, _)| domain::id::ProposalId::from_db(id).ok())

@@ -42,7 +42,9 @@ pub enum StoreError {
         found: String,
     },
     /// The address of the database cannot be read. It may hold a password, so it is not repeated here.
-    #[error("the database address cannot be read; it looks like postgres://user:password@host:5432/fleetgate")]
+    #[error(
+        "the database address cannot be read; it looks like postgres://user:password@host:5432/fleetgate"
+    )]
     BadAddress,
     /// A migration failed; it was rolled back.
     #[error("a migration failed; nothing of it was kept")]

@@ -42,7 +42,7 @@ statements! {
     UPDATE = [
         "UPDATE rmm_integrations SET name = $4, instance_url = $5, auth_mode = $6, settings = $7, is_active = $8, \
          state = $9, updated_at = $10, connected_at = $11, disconnected_at = $12, problem = $13, \
-         version = version + 1 WHERE tenant_id = $1 AND id = $2 AND version = $3"
+         last_check = CASE WHEN $14 THEN NULL ELSE last_check END, version = version + 1 WHERE tenant_id = $1 AND id = $2 AND version = $3"
     ];
     SET_STATE = [
         "UPDATE rmm_integrations SET state = $3, problem = $4, account = COALESCE($5, account) \
@@ -196,7 +196,9 @@ impl Integrations<'_> {
             self.0.now,
             changed.connected_at,
             changed.disconnected_at,
-            changed.problem.clone()
+            changed.problem.clone(),
+            // A report of other credentials or of another address says nothing about these.
+            secrets.clear || !secrets.set.is_empty() || !secrets.remove.is_empty()
         ];
         if tx.run(&UPDATE, columns).await? == 0 {
             tx.one::<IntegrationRow>(&GET, args![self.0.id, changed.id.to_db()]).await?;
@@ -294,7 +296,8 @@ impl Store {
         let rows: Vec<(i64, String)> = self.db.all(&ALL_ACTIVE, vec![]).await?;
         rows.into_iter()
             .map(|(tenant, id)| {
-                let id = IntegrationId::from_db(&id).map_err(|_| StoreError::Corrupt { what: "integration" })?;
+                let id =
+                    IntegrationId::from_db(&id).map_err(|_| StoreError::Corrupt { what: "integration" })?;
                 Ok((TenantId(tenant), id))
             })
             .collect()

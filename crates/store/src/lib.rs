@@ -29,7 +29,10 @@ pub mod testing;
 
 use std::sync::Arc;
 
-use domain::{Ctx, Time, id::{TenantId, TypedId}};
+use domain::{
+    Ctx, Time,
+    id::{TenantId, TypedId},
+};
 
 pub use db::{Engine, Location, Tx};
 pub use error::{Result, StoreError};

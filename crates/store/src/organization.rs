@@ -228,7 +228,8 @@ impl Organizations<'_> {
         let mut values = values;
         values.extend(args![after.text(0), after.id(), i64::from(page.limit) + 1]);
         let rows: Vec<OrganizationRow> = self.0.db().all(Text::Composed(text), values).await?;
-        let (rows, next_cursor) = cursor::cut(rows, page.limit, |row| Cursor::write(&[&row.name_key], &row.id));
+        let (rows, next_cursor) =
+            cursor::cut(rows, page.limit, |row| Cursor::write(&[&row.name_key], &row.id));
         let items = rows.into_iter().map(OrganizationRow::into_organization).collect::<Result<_>>()?;
         Ok(Page { items, next_cursor, total: bounded_total(counted.0) })
     }
@@ -355,7 +356,8 @@ impl Organizations<'_> {
         moved
             .iter()
             .map(|(id, _)| {
-                let id = domain::id::AssetId::from_db(id).map_err(|_| StoreError::Corrupt { what: "asset" })?;
+                let id =
+                    domain::id::AssetId::from_db(id).map_err(|_| StoreError::Corrupt { what: "asset" })?;
                 Ok(NewEvent::new(kind::ASSET_MOVED, id).with(&to))
             })
             .collect()

@@ -12,10 +12,15 @@ pub struct Sql {
     pub postgres: &'static str,
 }
 
+/// Rows and keys have a column `_z` that is always 0. Write `t.tenant_id = $2 + r._z` where `t` is looked up for each row:
+/// SQLite then has to read the JSON first and search `t` by its whole key. With a bare `$2` it would rather walk all rows
+/// of the tenant and parse the JSON again for each, which is quadratic.
+///
 /// Builds a [`Sql`] from literals and fragments:
 ///
 /// - `{rows "$1" name type, …}`: the objects of a JSON array as a table (give it an alias);
-/// - `{list "$1"}`: the texts of a JSON array as a table with one column `value`;
+/// - `{list "$1"}`: the texts of a JSON array as a table with one column `value`, for `IN`;
+/// - `{keys "$1"}`: the same to be joined, as column `value`;
 /// - `{engine "sqlite" "postgres"}`: where the two differ.
 macro_rules! sql {
     (@lite ,) => { "" };
@@ -23,15 +28,19 @@ macro_rules! sql {
     (@lite $text:literal) => { $text };
     (@pg $text:literal) => { $text };
     (@lite {rows $param:literal $($name:ident $kind:ident),+ $(,)?}) => {
-        concat!("(SELECT 0 AS _z", $(", value->>'", stringify!($name), "' AS ", stringify!($name)),+,
+        concat!("(SELECT key * 0 AS _z", $(", value->>'", stringify!($name), "' AS ", stringify!($name)),+,
             " FROM json_each(", $param, "))")
     };
     (@pg {rows $param:literal $($name:ident $kind:ident),+ $(,)?}) => {
-        concat!("(SELECT 0 AS _z, x.* FROM json_to_recordset(", $param, "::json) AS x(_y bigint",
+        concat!("(SELECT CAST(0 AS BIGINT) AS _z, x.* FROM json_to_recordset(", $param, "::json) AS x(_y bigint",
             $(", ", stringify!($name), " ", stringify!($kind)),+, "))")
     };
     (@lite {list $param:literal}) => { concat!("(SELECT value FROM json_each(", $param, "))") };
     (@pg {list $param:literal}) => { concat!("(SELECT value FROM json_array_elements_text(", $param, "::json))") };
+    (@lite {keys $param:literal}) => { concat!("(SELECT value, key * 0 AS _z FROM json_each(", $param, "))") };
+    (@pg {keys $param:literal}) => {
+        concat!("(SELECT value, CAST(0 AS BIGINT) AS _z FROM json_array_elements_text(", $param, "::json) AS x(value))")
+    };
     (@lite {engine $lite:literal $pg:literal}) => { $lite };
     (@pg {engine $lite:literal $pg:literal}) => { $pg };
     ($($part:tt)+) => {

@@ -2,8 +2,8 @@
 
 pub use crate::sql::Sql;
 use crate::{
-    absence, asset, client, detail, device, event, gateway, integration, job, organization, people, schedule, secret,
-    sync_run,
+    absence, asset, client, detail, device, event, gateway, integration, job, organization, people, schedule,
+    secret, sync_run,
 };
 
 /// Every statement of the crate, with its name.
@@ -49,6 +49,25 @@ mod tests {
                     panic!("cannot be prepared: {error:?}\n{text}");
                 }
             }
+        }
+    }
+
+    /// Rows that travel as JSON are read once and each is looked up by its key. The other order, all rows of the tenant and
+    /// the JSON again for each, is quadratic.
+    #[tokio::test]
+    async fn json_leads_in_every_plan() {
+        let folder = tempfile::tempdir().unwrap();
+        let test = crate::testing::sqlite(folder.path()).await;
+        for (name, sql) in all().into_iter().filter(|(_, sql)| sql.sqlite.contains("r._z")) {
+            let text = crate::db::Text::Composed(format!("EXPLAIN QUERY PLAN {}", sql.sqlite));
+            let plan: Vec<(i64, i64, i64, String)> = test.store.db.all(text, vec![]).await.unwrap();
+            let steps: Vec<&str> = plan.iter().map(|row| row.3.as_str()).collect();
+            let json = steps.iter().position(|step| step.contains("json_each")).unwrap();
+            let is_table = |step: &&str| {
+                !step.contains("VIRTUAL TABLE") && (step.starts_with("SEARCH") || step.starts_with("SCAN"))
+            };
+            let table = steps.iter().position(is_table);
+            assert!(table.is_none_or(|table| json < table), "`{name}`: {steps:#?}");
         }
     }
 }

@@ -271,8 +271,11 @@ impl SyncRuns<'_> {
         );
         let counted: (i64,) = self.0.db().one(Text::Composed(count), values.clone()).await?;
         let n = values.len();
-        let (at, id) =
-            if after.is_start() { (i64::MAX, String::new()) } else { (after.number(0), after.id().to_owned()) };
+        let (at, id) = if after.is_start() {
+            (i64::MAX, String::new())
+        } else {
+            (after.number(0), after.id().to_owned())
+        };
         values.extend(args![at, id, i64::from(page.limit) + 1]);
         let text = format!(
             "{LIST_COLUMNS}{text} AND (created_at, id) < (${}, ${}) ORDER BY created_at DESC, id DESC LIMIT ${}",

@@ -5,9 +5,10 @@
 
 use std::path::Path;
 
+use domain::id::TenantId;
 use sqlx::{Connection, Executor, PgConnection};
 
-use crate::{Location, RootKey, Store};
+use crate::{Location, RootKey, Store, db::Text};
 
 /// A store for one test, and what must live as long as it.
 pub struct TestStore {
@@ -37,6 +38,14 @@ async fn open(location: Location) -> TestStore {
     TestStore { store, location, root_key }
 }
 
+/// Adds another tenant to a store: there is no other way yet.
+pub async fn second_tenant(store: &Store) -> TenantId {
+    let added =
+        Text::Composed("INSERT INTO tenants (id, name, created_at) VALUES (2, 'Second', 0)".to_owned());
+    store.db.write(added, Vec::new()).await.expect("a tenant can be added");
+    TenantId(2)
+}
+
 /// Serialises the tests of all processes while the template is made or copied.
 const TEMPLATE_LOCK: &str = "SELECT pg_advisory_lock(717171)";
 
@@ -46,13 +55,16 @@ async fn clone_template(server: &str) -> String {
     let name = format!("test_{}", hex::encode(random));
     let mut admin = PgConnection::connect(server).await.expect("the test server answers");
     admin.execute(TEMPLATE_LOCK).await.expect("the lock is given");
-    let known: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = 'fleetgate_template')")
-        .fetch_one(&mut admin)
-        .await
-        .expect("databases can be listed");
+    let known: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = 'fleetgate_template')")
+            .fetch_one(&mut admin)
+            .await
+            .expect("databases can be listed");
     if !known {
         admin.execute("CREATE DATABASE fleetgate_template").await.expect("a database can be made");
-        Store::migrate(&Location::Server(with_database(server, "fleetgate_template"))).await.expect("migrations apply");
+        Store::migrate(&Location::Server(with_database(server, "fleetgate_template")))
+            .await
+            .expect("migrations apply");
     }
     let create = format!("CREATE DATABASE {name} TEMPLATE fleetgate_template");
     admin.execute(sqlx::AssertSqlSafe(create)).await.expect("the template can be copied");

@@ -9,7 +9,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod dist;
+mod faults;
 mod openapi;
 mod pages;
 mod pg;
@@ -39,6 +41,10 @@ enum Command {
     Openapi,
     /// Build the release binary and print its size and SHA-256
     Dist,
+    /// Measure speed and memory of the optimised programs
+    Bench(bench::Options),
+    /// Kill and disturb the programs at work, and count what is left
+    Faults(faults::Options),
     /// Own one PostgreSQL cluster until standard input ends
     #[command(hide = true)]
     PgGuard,
@@ -62,6 +68,8 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Pg(options) => pg::run(&options),
         Command::Openapi => openapi::run(),
         Command::Dist => dist::run(),
+        Command::Bench(options) => bench::run(&options),
+        Command::Faults(options) => faults::run(&options),
         Command::PgGuard => pg::guard::run(),
     }
 }

@@ -34,7 +34,9 @@ pub(crate) async fn doctor(config: &Config, output: &Output) -> Result<Exit, Fai
     findings.push(key(config));
     findings.push(match allow_rules(config) {
         Ok(rules) => Finding::good("outbound.allow", format!("{} networks", rules.len())),
-        Err(failure) => Finding::bad("outbound.allow", failure.title, "Correct the line in the configuration."),
+        Err(failure) => {
+            Finding::bad("outbound.allow", failure.title, "Correct the line in the configuration.")
+        }
     });
     findings.push(database(config).await);
     findings.push(clock());
@@ -53,12 +55,20 @@ pub(crate) async fn doctor(config: &Config, output: &Output) -> Result<Exit, Fai
 
 fn folder(path: &Path) -> Finding {
     if let Err(failure) = create_private_folder(path) {
-        return Finding::bad("data folder", failure.title, "Choose a folder you may write to with `--data-dir`.");
+        return Finding::bad(
+            "data folder",
+            failure.title,
+            "Choose a folder you may write to with `--data-dir`.",
+        );
     }
     let shown = path.display();
     match fs::metadata(path).map(|data| data.permissions().mode() & 0o077) {
         Ok(0) => Finding::good("data folder", shown.to_string()),
-        Ok(_) => Finding::bad("data folder", format!("{shown} is open to others"), format!("Run: chmod 700 {shown}")),
+        Ok(_) => Finding::bad(
+            "data folder",
+            format!("{shown} is open to others"),
+            format!("Run: chmod 700 {shown}"),
+        ),
         Err(error) => Finding::bad("data folder", error.to_string(), "Check the path and its rights."),
     }
 }
@@ -71,7 +81,9 @@ fn key(config: &Config) -> Finding {
     }
     match root_key(config) {
         Ok(_) => Finding::good("root key", "readable by its owner only"),
-        Err(failure) => Finding::bad("root key", failure.title, failure.advice.join(" ")),
+        Err(failure) => {
+            Finding::bad("root key", failure.title, "Do what the line above says, then run this again.")
+        }
     }
 }
 

@@ -125,7 +125,7 @@ pub(crate) enum TokenCommand {
         #[arg(long)]
         name: String,
         /// Days until it ends.
-        #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=3_650))]
+        #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=366))]
         days: u32,
         /// `user` for REST and this command line, `agent` for AI agents.
         #[arg(long, value_enum, default_value_t = TokenKindName::User)]

@@ -109,7 +109,11 @@ async fn look_for_api(connection: &Connection) -> Guess {
 
 /// Proves the credential by a path that needs no right. Signs in first where that is the way; a token that has ended
 /// is replaced where no person is needed for it.
-async fn account(run: &mut Run, connection: &Connection, code: Option<&SecretString>) -> Result<Option<SignedIn>> {
+async fn account(
+    run: &mut Run,
+    connection: &Connection,
+    code: Option<&SecretString>,
+) -> Result<Option<SignedIn>> {
     if connection.auth_mode != KNOX {
         let answer = version(&Api::reading(connection)?).await?;
         accept(run, &answer, None)?;

@@ -18,6 +18,10 @@ use crate::error::{Result, ServiceError};
 /// Most rows of one import.
 const MAX_ROWS: usize = 20_000;
 
+/// The header: the fields of [`Line`].
+const HEADER: [&str; 7] =
+    ["organization_id", "organization", "external_id", "devices", "state", "client", "auto_sync"];
+
 /// One line. `organization_id` says which; `state`, `client` and `auto_sync` are read, the rest is for people.
 #[derive(Serialize, Deserialize)]
 struct Line {
@@ -55,10 +59,18 @@ impl Organizations {
     pub async fn export_csv(&self, ctx: &Ctx) -> Result<String> {
         ctx.require(Permission::IntegrationsRead)?;
         let mut writer = csv::Writer::from_writer(Vec::new());
-        for organization in self.all(ctx, &OrganizationFilter::default()).await? {
-            writer.serialize(line_of(&organization)).map_err(|error| ServiceError::Internal(Box::new(error)))?;
+        let organizations = self.all(ctx, &OrganizationFilter::default()).await?;
+        if organizations.is_empty() {
+            // The writer takes the header from the first line; without one it still has to be there.
+            writer.write_record(HEADER).map_err(|error| ServiceError::Internal(Box::new(error)))?;
         }
-        let bytes = writer.into_inner().map_err(|error| ServiceError::Internal(Box::new(error.into_error())))?;
+        for organization in organizations {
+            writer
+                .serialize(line_of(&organization))
+                .map_err(|error| ServiceError::Internal(Box::new(error)))?;
+        }
+        let bytes =
+            writer.into_inner().map_err(|error| ServiceError::Internal(Box::new(error.into_error())))?;
         String::from_utf8(bytes).map_err(|error| ServiceError::Internal(Box::new(error)))
     }
 
@@ -71,7 +83,8 @@ impl Organizations {
         let mut clients = self.clients_by_name(ctx).await?;
         let mut imported = Imported::default();
         let mut wanted = Vec::new();
-        let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
+        let mut reader =
+            csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
         for (row, at) in reader.deserialize::<Line>().zip(2_u64..) {
             if wanted.len() + imported.errors.len() >= MAX_ROWS {
                 let message = format!("more than {MAX_ROWS} lines; split the file");
@@ -131,11 +144,16 @@ impl Wanted {
     }
 }
 
-fn read_line(line: &Line, known: &HashMap<OrganizationId, Organization>) -> std::result::Result<Wanted, String> {
+fn read_line(
+    line: &Line,
+    known: &HashMap<OrganizationId, Organization>,
+) -> std::result::Result<Wanted, String> {
     let id: OrganizationId =
         armed(&line.organization_id).parse().map_err(|error| format!("`organization_id`: {error}"))?;
     if !known.contains_key(&id) {
-        return Err(format!("`organization_id`: there is no organization `{id}`; export again and edit that file"));
+        return Err(format!(
+            "`organization_id`: there is no organization `{id}`; export again and edit that file"
+        ));
     }
     let state = MappingState::from_name(&line.state.to_lowercase())
         .ok_or_else(|| format!("`state`: `{}` is none of mapped, excluded, unmapped", line.state))?;

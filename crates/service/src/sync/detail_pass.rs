@@ -24,8 +24,8 @@ const MOST_FAILURES: u32 = 10;
 
 /// Looks at all due devices.
 pub(super) async fn details(work: &mut Work<'_>) -> Result<(), Stopped> {
+    let opened = work.open().await?;
     let ctx = work.now();
-    let opened = work.core.open_signed_in(&ctx, work.run.integration_id).await?;
     let due = work.core.store.tenant(&ctx).details().count_due(work.run.integration_id).await?;
     let total = work.run.done + due;
     work.note("reading details", work.run.done, Some(total)).await?;
@@ -141,6 +141,7 @@ async fn write(
     let mut due: HashMap<String, DueDevice> =
         due.into_iter().map(|device| (device.external_id.clone(), device)).collect();
     let mut writes = Vec::new();
+    let counts_before = work.counts.clone();
     for record in records {
         let Some(device) = due.remove(&record.external_id) else { continue };
         let changed = device.detail.as_ref() != Some(&record.detail);
@@ -157,5 +158,11 @@ async fn write(
     }
     let ctx = work.now();
     let progress = work.progress("reading details", done, Some(total));
-    Ok(work.core.store.tenant(&ctx).details().write(work.run.id, &writes, &progress).await?)
+    let written = work.core.store.tenant(&ctx).details().write(work.run.id, &writes, &progress).await;
+    if let Err(error) = written {
+        work.counts = counts_before;
+        return Err(error.into());
+    }
+    work.reached(&progress);
+    Ok(())
 }

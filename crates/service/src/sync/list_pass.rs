@@ -54,7 +54,8 @@ pub(super) async fn devices(work: &mut Work<'_>) -> Result<(), Stopped> {
     let mapped = synced_organizations(work).await?;
     let expected = mapped.iter().map(|o| o.device_count.unwrap_or(0)).sum::<u64>();
     let mut done_devices: u64 = mapped.iter().filter_map(|o| state.done.get(&o.external_id)).sum();
-    let todo: Vec<&Organization> = mapped.iter().filter(|o| !state.done.contains_key(&o.external_id)).collect();
+    let todo: Vec<&Organization> =
+        mapped.iter().filter(|o| !state.done.contains_key(&o.external_id)).collect();
     let inventory = opened.provider.inventory();
     let fetches: Vec<Fetch<'_>> = todo
         .into_iter()
@@ -72,7 +73,8 @@ pub(super) async fn devices(work: &mut Work<'_>) -> Result<(), Stopped> {
             }
             Err(error) => return Err(error.into()),
         };
-        let organization_pass = OrganizationPass { opened: &opened, organization, expected, done_before: done_devices };
+        let organization_pass =
+            OrganizationPass { opened: &opened, organization, expected, done_before: done_devices };
         done_devices += organization_pass.write(work, pages, &mut state).await?;
     }
     if work.run.kind == RunKind::Devices {
@@ -82,8 +84,7 @@ pub(super) async fn devices(work: &mut Work<'_>) -> Result<(), Stopped> {
 }
 
 async fn open(work: &mut Work<'_>) -> Result<Opened, Stopped> {
-    let ctx = work.now();
-    Ok(work.core.open_signed_in(&ctx, work.run.integration_id).await?)
+    work.open().await
 }
 
 async fn take_over_organizations(work: &mut Work<'_>, opened: &Opened) -> Result<(), Stopped> {
@@ -101,7 +102,8 @@ async fn take_over_organizations(work: &mut Work<'_>, opened: &Opened) -> Result
     if work.run.preview {
         return Ok(());
     }
-    let changes = work.core.store.tenant(&ctx).organizations().take_over(work.run.integration_id, &rows).await?;
+    let changes =
+        work.core.store.tenant(&ctx).organizations().take_over(work.run.integration_id, &rows).await?;
     if work.run.kind == RunKind::Organizations {
         work.counts.read = rows.len() as u64;
         work.counts.created = changes.created;
@@ -123,7 +125,8 @@ pub(super) async fn list_organizations(
 async fn synced_organizations(work: &Work<'_>) -> Result<Vec<Organization>, Stopped> {
     let ctx = work.now();
     let all = work.core.store.tenant(&ctx).organizations().of_integration(work.run.integration_id).await?;
-    let is_synced = |o: &Organization| o.state == MappingState::Mapped && o.auto_sync && o.vanished_at.is_none();
+    let is_synced =
+        |o: &Organization| o.state == MappingState::Mapped && o.auto_sync && o.vanished_at.is_none();
     Ok(all.into_iter().filter(is_synced).collect())
 }
 
@@ -197,18 +200,16 @@ impl OrganizationPass<'_> {
     }
 
     /// Devices that the list lacks. Where a row has no readable id nobody can tell, and none is counted.
-    async fn absent(
-        &self,
-        work: &Work<'_>,
-        pages: &[DevicePage],
-    ) -> Result<Vec<DeviceId>, Stopped> {
+    async fn absent(&self, work: &Work<'_>, pages: &[DevicePage]) -> Result<Vec<DeviceId>, Stopped> {
         let rejected = || pages.iter().flat_map(|page| &page.rejected);
         if work.run.kind != RunKind::Devices || rejected().any(|row| row.external_id.is_none()) {
             return Ok(Vec::new());
         }
         let records = pages.iter().flat_map(|page| &page.records).map(|record| record.external_id.clone());
-        let listed: Vec<String> = records.chain(rejected().filter_map(|row| row.external_id.clone())).collect();
-        let absent = work.core.store.tenant(&work.ctx).absences().not_listed(self.organization.id, &listed).await?;
+        let listed: Vec<String> =
+            records.chain(rejected().filter_map(|row| row.external_id.clone())).collect();
+        let absent =
+            work.core.store.tenant(&work.ctx).absences().not_listed(self.organization.id, &listed).await?;
         Ok(absent.into_iter().map(|device| device.device_id).collect())
     }
 
@@ -227,21 +228,37 @@ impl OrganizationPass<'_> {
         let known: HashMap<String, store::device::Known> =
             known.into_iter().map(|known| (known.external_id.clone(), known)).collect();
         let scope = self.scope(work, ctx.now)?;
-        let plan = plan::plan(&scope, page, &known, &mut work.counts, ctx.now);
+        let counts_before = work.counts.clone();
+        let mut plan = plan::plan(&scope, page, &known, &mut work.counts, ctx.now);
+        let renewed = plan::with_new_facts(&plan);
+        if !renewed.is_empty() && !work.run.preview {
+            let before: HashMap<DeviceId, String> =
+                tenant.devices().facts(&renewed).await?.into_iter().collect();
+            plan::tell_changes(&mut plan, &before);
+        }
         let total = Some(self.expected.max(self.done_before + written));
-        let mut progress =
-            work.progress(format!("devices of {}", self.organization.name), self.done_before + written, total);
+        let mut progress = work.progress(
+            format!("devices of {}", self.organization.name),
+            self.done_before + written,
+            total,
+        );
         progress.organization_done = is_last;
         if is_last {
             progress.cursor_state = serde_json::to_string(state).ok();
         }
         let items: Vec<RunItem> =
             plan.items.into_iter().filter(|item| work.run.preview || item.action == "failed").collect();
-        if work.run.preview {
-            tenant.sync_runs().note(work.run.id, &progress).await?;
+        let written = if work.run.preview {
+            tenant.sync_runs().note(work.run.id, &progress).await
         } else {
-            tenant.devices().apply(&scope, &plan.writes, &progress).await?;
+            tenant.devices().apply(&scope, &plan.writes, &progress).await
+        };
+        if let Err(error) = written {
+            // What was not written is not counted: a cancelled run keeps its counts.
+            work.counts = counts_before;
+            return Err(error.into());
         }
+        work.reached(&progress);
         work.add_items(&items).await
     }
 

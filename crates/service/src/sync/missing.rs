@@ -24,7 +24,7 @@ pub(super) async fn settle(
     mapped: &[Organization],
     state: &CursorState,
 ) -> Result<(), Stopped> {
-    work.note("checking that the lists were complete", work.run.done, None).await?;
+    work.note("checking that the lists were complete", work.run.done, work.run.total).await?;
     let counted: HashMap<String, Option<u64>> = list_organizations(work, opened)
         .await?
         .into_iter()
@@ -105,15 +105,16 @@ async fn mark(work: &mut Work<'_>, opened: &Opened, candidates: Vec<Absent>) -> 
     let missing: Vec<(Absent, Option<String>)> = candidates
         .into_iter()
         .map(|absent| {
-            let note = located.get(absent.external_id.as_str()).map(|location| {
-                format!("is in `{}` now, which is not synced", location.organization_name)
-            });
+            let note = located
+                .get(absent.external_id.as_str())
+                .map(|location| format!("is in `{}` now, which is not synced", location.organization_name));
             (absent, note)
         })
         .collect();
     work.counts.missing += missing.len() as u64;
     if work.run.preview {
-        let items: Vec<RunItem> = missing.iter().map(|(absent, note)| preview_item(absent, note.as_deref())).collect();
+        let items: Vec<RunItem> =
+            missing.iter().map(|(absent, note)| preview_item(absent, note.as_deref())).collect();
         return work.add_items(&items).await;
     }
     Ok(tenant.absences().mark_missing(work.run.integration_id, work.run.id, &missing).await?)

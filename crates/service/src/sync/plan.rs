@@ -6,7 +6,7 @@ use domain::{
     Time,
     asset::serial_key,
     event::kind,
-    id::OrganizationId,
+    id::{DeviceId, OrganizationId},
     status::{ASSUMED, Status, at_look},
     sync::{Difference, RunCounts, RunItem, compare},
 };
@@ -116,7 +116,12 @@ fn change(
     }
     tell(scope, known, &content, difference, plan, counts);
     let client_changed = known.client_id != scope.client_id;
-    if difference.content || difference.moved || difference.absent_before || difference.returned || client_changed {
+    if difference.content
+        || difference.moved
+        || difference.absent_before
+        || difference.returned
+        || client_changed
+    {
         let detail_due_at = match known.detail_at {
             Some(at) if difference.content => at + DETAIL_INTERVAL,
             Some(_) => Time(i64::MAX),
@@ -150,12 +155,7 @@ fn tell(
 ) {
     let asset = known.device.asset_id;
     let mut say = |action: &str, message: String| {
-        plan.items.push(item(
-            action,
-            Some(known.external_id.clone()),
-            Some(content.name.clone()),
-            message,
-        ));
+        plan.items.push(item(action, Some(known.external_id.clone()), Some(content.name.clone()), message));
     };
     if difference.moved {
         counts.moved += 1;
@@ -173,9 +173,50 @@ fn tell(
     }
     if difference.content {
         counts.updated += 1;
-        plan.writes.events.push(NewEvent::new(kind::ASSET_UPDATED, asset));
     } else if !difference.moved && !difference.returned {
         counts.unchanged += 1;
+    }
+}
+
+/// Longest value told in an event, in characters.
+const MAX_TOLD: usize = 200;
+
+/// The devices of a plan whose facts change.
+pub(super) fn with_new_facts(plan: &PagePlan) -> Vec<DeviceId> {
+    plan.writes
+        .changed
+        .iter()
+        .filter(|device| device.content_changed)
+        .map(|device| device.device_id)
+        .collect()
+}
+
+/// Adds what changed to the events, field by field with the value before and after.
+pub(super) fn tell_changes(plan: &mut PagePlan, before: &HashMap<DeviceId, String>) {
+    for device in plan.writes.changed.iter().filter(|device| device.content_changed) {
+        let old = before.get(&device.device_id).map_or("{}", String::as_str);
+        let data = json!({ "fields": changed_fields(old, &device.content.facts) });
+        plan.writes.events.push(NewEvent::new(kind::ASSET_UPDATED, device.asset_id).with(&data));
+    }
+}
+
+/// Fields that differ between two JSON objects: name → [before, after].
+fn changed_fields(before: &str, after: &str) -> serde_json::Map<String, serde_json::Value> {
+    type Object = serde_json::Map<String, serde_json::Value>;
+    let read = |text: &str| serde_json::from_str::<Object>(text).unwrap_or_default();
+    let (before, after) = (read(before), read(after));
+    let names: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let differs = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
+    differs.map(|name| (name.clone(), json!([told(before.get(name)), told(after.get(name))]))).collect()
+}
+
+/// A value as it is told: text is cut, lists and objects that are long are left out.
+fn told(value: Option<&serde_json::Value>) -> serde_json::Value {
+    match value {
+        None => serde_json::Value::Null,
+        Some(serde_json::Value::String(text)) => text.chars().take(MAX_TOLD).collect::<String>().into(),
+        Some(other) if other.to_string().len() <= MAX_TOLD => other.clone(),
+        Some(_) => "…".into(),
     }
 }
 
@@ -201,5 +242,28 @@ fn content(record: DeviceRecord, macs: &[String]) -> Content {
         site: record.facts.site,
         raw: Box::<str>::from(record.raw),
         facts,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_fields_that_differ_are_told() {
+        let changed = changed_fields(
+            r#"{"os":"A","name":"x","lan_ips":["1"]}"#,
+            r#"{"os":"B","name":"x","serial":"S"}"#,
+        );
+        let expected = json!({ "lan_ips": [["1"], null], "os": ["A", "B"], "serial": [null, "S"] });
+        assert_eq!(serde_json::Value::Object(changed), expected);
+    }
+
+    #[test]
+    fn long_values_are_cut() {
+        let long = "x".repeat(500);
+        let changed = changed_fields("{}", &json!({ "os": long, "disks": vec![long.clone()] }).to_string());
+        assert_eq!(changed.get("os"), Some(&json!([null, "x".repeat(200)])));
+        assert_eq!(changed.get("disks"), Some(&json!([null, "…"])));
     }
 }

@@ -79,7 +79,7 @@ const COMPANY_TAILS: &[&str] = &[
     "Stiftung",
 ];
 
-/// Client names that are legal and nasty. `|` is the only character Tactical forbids.
+/// Client names that are legal and nasty. `|` is the only character any known RMM forbids.
 const NASTY_CLIENTS: &[&str] =
     &["Bits \"&\" Bytes <GmbH>", "=SUM(A1:A9) Consulting", "العيادة الأولى", "Tom's 🍕 Ltd; DROP TABLE"];
 

@@ -166,7 +166,8 @@ impl Builder {
             Some(false) => self.push(" AND NOT a.needs_reboot"),
             None => {}
         }
-        const MISSING: &str = "(SELECT m.id FROM rmm_devices m WHERE m.tenant_id = $1 AND m.missing_since IS NOT NULL)";
+        const MISSING: &str =
+            "(SELECT m.id FROM rmm_devices m WHERE m.tenant_id = $1 AND m.missing_since IS NOT NULL)";
         match filter.missing {
             Some(true) => self.text.push_str(&format!(" AND a.primary_device_id IN {MISSING}")),
             Some(false) => self.text.push_str(&format!(" AND a.primary_device_id NOT IN {MISSING}")),
@@ -190,8 +191,11 @@ impl Builder {
             if sort == AssetSort::Client {
                 // Narrows the leading table; the whole comparison below spans two tables and cannot use an index.
                 let first = position.get(..2).unwrap_or_default().to_vec();
-                let fragment =
-                    if down { " AND (c.name_key, c.id) <= (?, ?)" } else { " AND (c.name_key, c.id) >= (?, ?)" };
+                let fragment = if down {
+                    " AND (c.name_key, c.id) <= (?, ?)"
+                } else {
+                    " AND (c.name_key, c.id) >= (?, ?)"
+                };
                 self.bind(fragment, first);
             }
             let sign = if down { "<" } else { ">" };
@@ -277,11 +281,17 @@ fn compose(
 }
 
 /// Counts matching assets up to one more than a thousand.
-pub(super) fn count(tenant: &Tenant<'_>, filter: &AssetFilter, text: &TextPlan) -> (Text<'static>, Vec<Value>) {
+pub(super) fn count(
+    tenant: &Tenant<'_>,
+    filter: &AssetFilter,
+    text: &TextPlan,
+) -> (Text<'static>, Vec<Value>) {
     let mut builder = Builder::new(tenant.store.engine(), tenant.id);
     builder.push("SELECT COUNT(*) FROM (SELECT 1 FROM assets a");
     if filter.seen_after.is_some() || filter.seen_before.is_some() {
-        builder.push(" JOIN device_presence p ON p.tenant_id = a.tenant_id AND p.device_id = a.primary_device_id");
+        builder.push(
+            " JOIN device_presence p ON p.tenant_id = a.tenant_id AND p.device_id = a.primary_device_id",
+        );
     }
     builder.push(" WHERE a.tenant_id = $1");
     builder.filter(filter, text);

@@ -4,7 +4,7 @@
 //! of its own, commits once, and only then answers all of them. So a hundred small writes cost one fsync, and one that
 //! fails does not take its neighbours along.
 
-use sqlx::{Sqlite, SqlStr, SqlitePool, Transaction};
+use sqlx::{SqlStr, Sqlite, SqlitePool, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Value;

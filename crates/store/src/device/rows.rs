@@ -2,7 +2,7 @@
 
 use domain::{
     client::name_key,
-    id::{AssetId, ProposalId, SiteId, TypedId},
+    id::{ProposalId, SiteId, TypedId},
 };
 use serde::Serialize;
 
@@ -164,14 +164,21 @@ pub(super) struct CountRow<'a> {
     pub(super) n: i64,
 }
 
+/// A pair that may be one machine: newer asset, older asset, reason, score.
+pub(super) type Pair = (String, String, String, i64);
+
 #[derive(Serialize)]
-pub(super) struct ProposalSeed {
+pub(super) struct ProposalRow {
     id: String,
     asset_id: String,
+    other_asset_id: String,
+    reason: String,
+    score: i64,
 }
 
-impl ProposalSeed {
-    pub(super) fn new(asset: AssetId, now: domain::Time) -> Self {
-        ProposalSeed { id: crate::new_id::<ProposalId>(now).to_db(), asset_id: asset.to_db() }
+impl ProposalRow {
+    pub(super) fn new((asset_id, other_asset_id, reason, score): Pair, now: domain::Time) -> Self {
+        let id = crate::new_id::<ProposalId>(now).to_db();
+        ProposalRow { id, asset_id, other_asset_id, reason, score }
     }
 }

@@ -9,10 +9,13 @@ statements! {
     KNOWN = [
         "SELECT d.id, d.external_id, d.asset_id, d.organization_id, d.content_hash, d.absent_passes, d.missing_since, \
          d.detail, d.detail_at, a.client_id, a.status, p.last_seen, p.vendor_status, p.booted_at, p.user_name, \
-         p.user_is_current, p.offline_minutes, p.overdue_minutes FROM ", {list "$1"}, " AS r \
-         JOIN rmm_devices d ON d.tenant_id = $2 AND d.integration_id = $3 AND d.external_id = r.value \
+         p.user_is_current, p.offline_minutes, p.overdue_minutes FROM ", {keys "$1"}, " AS r \
+         JOIN rmm_devices d ON d.tenant_id = $2 + r._z AND d.integration_id = $3 AND d.external_id = r.value \
          JOIN device_presence p ON p.tenant_id = d.tenant_id AND p.device_id = d.id \
          JOIN assets a ON a.tenant_id = d.tenant_id AND a.id = d.asset_id"
+    ];
+    FACTS = [
+        "SELECT d.id, d.facts FROM ", {keys "$1"}, " AS r JOIN rmm_devices d ON d.tenant_id = $2 + r._z AND d.id = r.value"
     ];
     INSERT_ASSETS = [
         "INSERT INTO assets (tenant_id, id, client_id, site_id, name, name_key, asset_type, os, status, needs_reboot, \
@@ -48,7 +51,7 @@ statements! {
          ELSE r.search_text END, rmm_organization_id = $4, updated_at = $5 FROM ",
         {rows "$1" id text, device_id text, site_id text, name text, name_key text, asset_type text, os text,
             needs_reboot boolean, serial_key text, search_text text},
-        " AS r WHERE assets.tenant_id = $2 AND assets.id = r.id AND assets.primary_device_id = r.device_id"
+        " AS r WHERE assets.tenant_id = $2 + r._z AND assets.id = r.id AND assets.primary_device_id = r.device_id"
     ];
     UPDATE_DEVICES = [
         "UPDATE rmm_devices SET organization_id = $3, content_hash = r.content_hash, facts = r.facts, \
@@ -56,7 +59,7 @@ statements! {
          detail_due_at = CASE WHEN r.content_changed THEN r.detail_due_at ELSE rmm_devices.detail_due_at END, absent_passes = 0, absent_since = NULL, missing_since = NULL, \
          missing_note = NULL, updated_at = $4 FROM ",
         {rows "$1" id text, content_hash text, facts text, content_changed boolean, detail_due_at bigint},
-        " AS r WHERE rmm_devices.tenant_id = $2 AND rmm_devices.id = r.id"
+        " AS r WHERE rmm_devices.tenant_id = $2 + r._z AND rmm_devices.id = r.id"
     ];
     UPSERT_PRESENCE = [
         "INSERT INTO device_presence (tenant_id, device_id, last_seen, vendor_status, booted_at, user_name, \
@@ -71,7 +74,7 @@ statements! {
     ];
     UPDATE_STATUS = [
         "UPDATE assets SET status = r.status FROM ", {rows "$1" id text, status text},
-        " AS r WHERE assets.tenant_id = $2 AND assets.id = r.id"
+        " AS r WHERE assets.tenant_id = $2 + r._z AND assets.id = r.id"
     ];
     UPSERT_PAYLOADS = [
         "INSERT INTO device_payloads (tenant_id, device_id, payload, stored_at) \
@@ -88,42 +91,46 @@ statements! {
          ON CONFLICT (tenant_id, client_id, rmm_provider) DO UPDATE SET n = asset_counts.n + excluded.n"
     ];
     INDEX_TEXT = [{engine
-        "INSERT INTO asset_search (rowid, text) SELECT a.row_id, a.search_text FROM (SELECT value FROM json_each($1)) \
-         AS r JOIN assets a ON a.tenant_id = $2 AND a.id = r.value"
+        "INSERT INTO asset_search (rowid, text) SELECT a.row_id, a.search_text FROM (SELECT value, key * 0 AS _z FROM json_each($1)) \
+         AS r JOIN assets a ON a.tenant_id = $2 + r._z AND a.id = r.value"
         "SELECT $1 || CAST(CAST($2 AS BIGINT) AS TEXT)"}
     ];
     UNINDEX_TEXT = [{engine
-        "DELETE FROM asset_search WHERE rowid IN (SELECT a.row_id FROM (SELECT value FROM json_each($1)) AS r \
-         JOIN assets a ON a.tenant_id = $2 AND a.id = r.value)"
+        "DELETE FROM asset_search WHERE rowid IN (SELECT a.row_id FROM (SELECT value, key * 0 AS _z FROM json_each($1)) AS r \
+         JOIN assets a ON a.tenant_id = $2 + r._z AND a.id = r.value)"
         "SELECT $1 || CAST(CAST($2 AS BIGINT) AS TEXT)"}
     ];
+    // The `+` and the `|| ''` keep SQLite from walking all older assets for each new one: it shall search by serial number
+    // and by name, and look at the age afterwards.
+    //
     // Same serial number in the same integration; when more than four machines carry it, the number says nothing.
-    PROPOSE_BY_SERIAL = [
-        "INSERT INTO asset_proposals (tenant_id, id, asset_id, other_asset_id, reason, score, state, created_at) \
-         SELECT CAST($2 AS BIGINT), r.id, a.id, o.id, \
+    SAME_SERIAL = [
+        "SELECT a.id, o.id, \
          CASE WHEN o.name_key = a.name_key THEN 'same serial number and name' ELSE 'same serial number' END, \
-         CASE WHEN o.name_key = a.name_key THEN 95 ELSE 80 END, 'open', CAST($4 AS BIGINT) FROM ",
-        {rows "$1" id text, asset_id text},
-        " AS r JOIN assets a ON a.tenant_id = $2 AND a.id = r.asset_id \
+         CAST(CASE WHEN o.name_key = a.name_key THEN 95 ELSE 80 END AS BIGINT) FROM ",
+        {keys "$1"},
+        " AS r JOIN assets a ON a.tenant_id = $2 + r._z AND a.id = r.value \
          JOIN assets o ON o.tenant_id = a.tenant_id AND o.serial_key = a.serial_key AND o.rmm_integration_id = $3 \
-         AND o.id <> a.id WHERE a.serial_key IS NOT NULL AND (SELECT COUNT(*) FROM assets n \
-           WHERE n.tenant_id = a.tenant_id AND n.serial_key = a.serial_key) <= 4 \
+         AND o.id <> a.id WHERE a.serial_key IS NOT NULL AND (SELECT COUNT(*) FROM (SELECT 1 FROM assets n \
+           WHERE n.tenant_id = a.tenant_id AND n.serial_key = a.serial_key LIMIT 5) AS few) <= 4 \
          AND NOT EXISTS (SELECT 1 FROM asset_proposals k WHERE k.tenant_id = a.tenant_id \
            AND k.asset_id = o.id AND k.other_asset_id = a.id) \
-         AND (o.created_at < a.created_at OR o.id < a.id) \
-         ON CONFLICT (tenant_id, asset_id, other_asset_id) DO NOTHING RETURNING id, asset_id"
+         AND (+o.created_at < a.created_at OR o.id || '' < a.id)"
     ];
     // Same name at the same client, where a serial number is lacking and the older one is silent.
-    PROPOSE_BY_NAME = [
-        "INSERT INTO asset_proposals (tenant_id, id, asset_id, other_asset_id, reason, score, state, created_at) \
-         SELECT CAST($2 AS BIGINT), r.id, a.id, o.id, 'same name, and the older one is silent', 60, 'open', \
-         CAST($4 AS BIGINT) FROM ",
-        {rows "$1" id text, asset_id text},
-        " AS r JOIN assets a ON a.tenant_id = $2 AND a.id = r.asset_id \
+    SAME_NAME = [
+        "SELECT a.id, o.id, 'same name, and the older one is silent', CAST(60 AS BIGINT) FROM ",
+        {keys "$1"},
+        " AS r JOIN assets a ON a.tenant_id = $2 + r._z AND a.id = r.value \
          JOIN assets o ON o.tenant_id = a.tenant_id AND o.name_key = a.name_key AND o.client_id = a.client_id \
-         AND o.rmm_integration_id = $3 AND o.id <> a.id AND o.status <> 'online' AND o.created_at < a.created_at \
-         WHERE a.serial_key IS NULL OR o.serial_key IS NULL \
-         ON CONFLICT (tenant_id, asset_id, other_asset_id) DO NOTHING RETURNING id, asset_id"
+         AND o.rmm_integration_id = $3 AND o.id <> a.id AND o.status <> 'online' AND +o.created_at < a.created_at \
+         WHERE a.serial_key IS NULL OR o.serial_key IS NULL"
+    ];
+    PROPOSE = [
+        "INSERT INTO asset_proposals (tenant_id, id, asset_id, other_asset_id, reason, score, state, created_at) \
+         SELECT CAST($2 AS BIGINT), r.id, r.asset_id, r.other_asset_id, r.reason, r.score, 'open', CAST($3 AS BIGINT) FROM ",
+        {rows "$1" id text, asset_id text, other_asset_id text, reason text, score bigint},
+        " AS r WHERE true ON CONFLICT (tenant_id, asset_id, other_asset_id) DO NOTHING RETURNING id, asset_id"
     ];
     COUNT_PRESENT = [
         "SELECT COUNT(*) FROM rmm_devices WHERE tenant_id = $1 AND integration_id = $2 AND missing_since IS NULL"

@@ -133,8 +133,6 @@ impl Home {
 pub(crate) struct Server {
     child: Child,
     pub(crate) url: String,
-    /// From its start until it said where it listens.
-    pub(crate) announced_after: Duration,
     _stdout: BufReader<ChildStdout>,
 }
 
@@ -142,16 +140,14 @@ impl Server {
     pub(crate) fn start(home: &Home) -> Result<Self> {
         let mut command = home.command(&program("fleetgate")?);
         command.arg("serve").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(home.log()?);
-        let started = Instant::now();
         let mut child = command.spawn().context("cannot start the server")?;
         let stdout = child.stdout.take().context("the server has no output")?;
         let mut stdout = BufReader::new(stdout);
         let mut line = String::new();
         let read = stdout.read_line(&mut line);
-        let announced_after = started.elapsed();
         let url = line.split(' ').find(|word| word.starts_with("http://")).map(str::to_owned);
         match (read, url) {
-            (Ok(_), Some(url)) => Ok(Self { child, url, announced_after, _stdout: stdout }),
+            (Ok(_), Some(url)) => Ok(Self { child, url, _stdout: stdout }),
             _ => {
                 end(&mut child);
                 bail!("the server did not start: {line}\n{}", home.log_tail())
@@ -163,8 +159,8 @@ impl Server {
         self.child.id()
     }
 
-    /// `kill -9`.
-    pub(crate) fn kill(mut self) {
+    /// `kill -9`, and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
         end(&mut self.child);
     }
 
@@ -203,8 +199,11 @@ impl Simulator {
     pub(crate) fn start(kind: &str, agents: usize) -> Result<Self> {
         let mut command = Command::new(program("simulator")?);
         command.args([kind, "--agents", &agents.to_string()]);
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("cannot start the simulator")?;
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start the simulator")?;
         let mut line = String::new();
         if let Some(stdout) = child.stdout.take() {
             BufReader::new(stdout).read_line(&mut line)?;

@@ -156,9 +156,15 @@ pub(super) async fn add(args: &AddArgs, session: &Session) -> Result<Exit, Failu
     }
     let answer = session.client.post(&["integrations"], &body).await;
     let answer = answer.map_err(|failure| offering(failure, &subject))?;
-    finish(&answer, "Connected", session)?;
+    finish(&answer, connected_or(&answer, "Connected"), session)?;
     let name = shell_word(&shown(&answer.value, "name|id"));
-    session.output.note(&format!("Next: fleetgate sync clients {name}, then fleetgate organizations list"));
+    let test = match is_connected(&answer) {
+        true => String::new(),
+        false => format!("fleetgate integration test {name}, then "),
+    };
+    session
+        .output
+        .note(&format!("Next: {test}fleetgate sync clients {name}, then fleetgate organizations list"));
     Ok(Exit::Ok)
 }
 
@@ -208,7 +214,8 @@ pub(super) async fn reconnect(args: &ReconnectArgs, session: &Session) -> Result
     }));
     let subject = Subject::Saved(args.integration.clone());
     let answer = session.client.post(&["integrations", &id, "reconnect"], &body).await;
-    finish(&answer.map_err(|failure| offering(failure, &subject))?, "Connected again", session)?;
+    let answer = answer.map_err(|failure| offering(failure, &subject))?;
+    finish(&answer, connected_or(&answer, "Connected again"), session)?;
     Ok(Exit::Ok)
 }
 
@@ -223,6 +230,15 @@ async fn fields_for(
     let mode = account.auth_mode.clone().unwrap_or_else(|| shown(current, "auth_mode"));
     let mode = choose_mode(descriptor, Some(&mode))?;
     account.fields.collect(mode, text(descriptor, "action_credential_prefix"), ask)
+}
+
+/// A key is only saved: whether it works is known after a test or a sync.
+fn is_connected(answer: &Answer) -> bool {
+    text(&answer.value, "state") == Some("connected")
+}
+
+fn connected_or(answer: &Answer, connected: &'static str) -> &'static str {
+    if is_connected(answer) { connected } else { "Saved, not tried yet" }
 }
 
 fn finish(answer: &Answer, what: &str, session: &Session) -> Result<(), Failure> {

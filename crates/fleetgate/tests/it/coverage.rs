@@ -1,0 +1,390 @@
+//! Every operation of the OpenAPI document, called by everybody who must not.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use domain::auth::{Permission, Permissions, Role, TokenKind};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use store::people::{NewToken, NewUser};
+
+use crate::{
+    api::{Answer, Api, escaped},
+    home::{ADMIN, Home, now, system},
+    rmm,
+};
+
+/// What anybody may call. This list may only get shorter.
+const OPEN: [(&str, &str); 7] = [
+    ("GET", "/api/v1/setup"),
+    ("GET", "/healthz"),
+    ("GET", "/metrics"),
+    ("GET", "/openapi.json"),
+    ("GET", "/readyz"),
+    ("POST", "/api/v1/session"),
+    ("POST", "/api/v1/setup"),
+];
+
+struct Operation {
+    id: String,
+    method: String,
+    path: String,
+    permission: Option<String>,
+    is_open: bool,
+    has_body: bool,
+}
+
+impl Operation {
+    fn name(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+
+    fn is_of_one(&self) -> bool {
+        self.path.contains("{id}")
+    }
+
+    /// The kind of thing that the id in the path names.
+    fn prefix(&self) -> &'static str {
+        let collection = self.path.split('/').nth(3).unwrap();
+        match collection {
+            "assets" => "ast",
+            "clients" => "cli",
+            "integrations" => "int",
+            "organizations" => "org",
+            "proposals" => "pro",
+            "sync-runs" => "run",
+            "tokens" => "tok",
+            other => panic!("what do ids of `{other}` begin with?"),
+        }
+    }
+
+    fn of(&self, id: &str) -> String {
+        self.path.replace("{id}", id)
+    }
+
+    /// A body that is fine: what is refused is refused for the id.
+    fn body(&self, client: &str) -> Option<Value> {
+        if !self.has_body {
+            return None;
+        }
+        Some(match self.id.as_str() {
+            "change_organization" => json!({ "auto_sync": true }),
+            "merge_client" => json!({ "into": client }),
+            "reconnect_integration" => json!({ "fields": {} }),
+            "rename_client" | "update_integration" => json!({ "name": "Mine now" }),
+            "request_sync" => json!({ "kind": "devices" }),
+            "sign_in_integration" | "test_integration" => json!({}),
+            "update_asset" => json!({ "note": "mine now" }),
+            other => panic!("`{other}` needs a body here"),
+        })
+    }
+}
+
+async fn operations(api: &Api) -> Vec<Operation> {
+    let document = api.get("/openapi.json").await;
+    let mut operations = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            operations.push(Operation {
+                id: operation["operationId"].as_str().unwrap().to_owned(),
+                method: method.to_uppercase(),
+                path: path.clone(),
+                permission: operation["x-permission"].as_str().map(str::to_owned),
+                is_open: operation["security"] == json!([]),
+                has_body: operation.get("requestBody").is_some(),
+            });
+        }
+    }
+    assert!(operations.len() >= 50, "only {} operations", operations.len());
+    operations
+}
+
+/// Nobody has this one.
+fn unknown(prefix: &str) -> String {
+    format!("{prefix}_0192aaaaaaaa7aaa8aaaaaaaaaaaaaaa")
+}
+
+#[tokio::test]
+async fn every_operation_is_closed_to_who_lacks_the_right() {
+    let home = Home::sqlite();
+    let token = home.admin_token();
+    let agent = home.token(ADMIN, "agent");
+    home.add_user("bob@example.com", "read_only");
+    let bob = home.token("bob@example.com", "user");
+    let server = home.start();
+    let admin = server.api(token.as_str());
+    let operations = operations(&admin).await;
+
+    let mut open: Vec<(&str, &str)> =
+        operations.iter().filter(|o| o.is_open).map(|o| (o.method.as_str(), o.path.as_str())).collect();
+    open.sort_unstable();
+    assert_eq!(open, OPEN);
+    check_documented(&operations);
+
+    let strangers = [
+        server.api(None),
+        server.api("nonsense"),
+        server.api("fgu_0000000000000000000000000000000000000000000"),
+        server.api(agent.as_str()),
+    ];
+    for operation in operations.iter().filter(|o| !o.is_open) {
+        for (n, stranger) in strangers.iter().enumerate() {
+            let code = ["not_signed_in", "bad_token", "bad_token", "token_not_accepted"][n];
+            refused(operation, stranger, &[]).await.problem(401, code);
+        }
+        let forged =
+            refused(operation, &strangers[0], &[("cookie", "fleetgate=forged"), ("sec-fetch-site", "none")]);
+        forged.await.problem(401, "not_signed_in");
+    }
+    check_permissions(&admin, &server.api(bob.as_str()), &operations, &server.url).await;
+    check_unknown_ids(&admin, &operations).await;
+    check_other_methods(&admin, &operations).await;
+}
+
+/// Calls with a body that cannot be read: who may not call does not learn that.
+async fn refused(operation: &Operation, api: &Api, headers: &[(&str, &str)]) -> Answer {
+    let path = if operation.is_of_one() {
+        operation.of(&unknown(operation.prefix()))
+    } else {
+        operation.path.clone()
+    };
+    let body = operation.has_body.then(|| "{ not JSON".to_owned());
+    api.send_with(&operation.method, &path, headers, body).await
+}
+
+/// Who has every right but the one that is asked for is refused by its name; so is who may only read.
+async fn check_permissions(admin: &Api, bob: &Api, operations: &[Operation], url: &str) {
+    let reading = Role::ReadOnly.permissions();
+    let mut lacking: BTreeMap<String, Api> = BTreeMap::new();
+    for operation in operations {
+        let Some(permission) = &operation.permission else { continue };
+        if !lacking.contains_key(permission) {
+            let others: Vec<&str> =
+                Permission::ALL.iter().map(|p| p.name()).filter(|name| name != permission).collect();
+            let new = json!({ "name": permission, "kind": "user", "days": 1, "permissions": others });
+            let made = admin.post("/tokens", &new).await.is(201);
+            lacking.insert(permission.clone(), Api::new(url, made["secret"].as_str()));
+        }
+        let problem = refused(operation, &lacking[permission], &[]).await.problem(403, "permission_missing");
+        assert_eq!(&problem["permission"], permission, "{}", operation.name());
+        if !reading.has(Permission::from_name(permission).unwrap()) {
+            let problem = refused(operation, bob, &[]).await.problem(403, "permission_missing");
+            assert_eq!(&problem["permission"], permission, "{}", operation.name());
+        }
+    }
+    assert_eq!(lacking.len(), 5, "{:?}", lacking.keys());
+}
+
+async fn check_unknown_ids(admin: &Api, operations: &[Operation]) {
+    for operation in operations.iter().filter(|o| o.is_of_one()) {
+        let body = operation.body("cli_0192bbbbbbbb7bbb8bbbbbbbbbbbbbbb");
+        let answer =
+            admin.send(&operation.method, &operation.of(&unknown(operation.prefix())), body.as_ref()).await;
+        answer.problem(404, "not_found");
+        for nonsense in ["1", "ast_1", "%00", "..%2f..", &unknown("xyz"), &"a".repeat(3_000)] {
+            let answer = admin.send(&operation.method, &operation.of(nonsense), body.as_ref()).await;
+            assert_eq!(answer.problem(400, "invalid_parameter")["field"], "id", "{}", operation.name());
+        }
+    }
+}
+
+/// A method that is not documented does not exist.
+async fn check_other_methods(admin: &Api, operations: &[Operation]) {
+    let mut paths: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for operation in operations {
+        paths.entry(&operation.path).or_default().push(&operation.method);
+    }
+    for (path, documented) in paths {
+        let path = path.replace("{id}", &unknown("ast"));
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"] {
+            if documented.contains(&method) {
+                continue;
+            }
+            let answer = admin.send(method, &path, None).await;
+            answer.problem(405, "method_not_allowed");
+            let mut allowed: Vec<&str> =
+                answer.header("allow").split(", ").filter(|m| *m != "HEAD").collect();
+            allowed.sort_unstable();
+            let mut documented = documented.clone();
+            documented.sort_unstable();
+            assert_eq!(allowed, documented, "{method} {path}");
+        }
+    }
+}
+
+/// `docs/api.md` says of each operation what the document of the server says.
+fn check_documented(operations: &[Operation]) {
+    let mut documented = documented();
+    for operation in operations.iter().filter(|o| o.path.starts_with("/api/v1/")) {
+        let told = documented.remove(&operation.name());
+        let told = told.unwrap_or_else(|| panic!("docs/api.md lacks {}", operation.name()));
+        let right = match (&operation.permission, operation.is_open) {
+            (Some(permission), _) => format!("`{permission}`"),
+            (None, true) => "open".to_owned(),
+            (None, false) => "signed in".to_owned(),
+        };
+        assert!(told == right || told == "several", "{}: {told}, but it is {right}", operation.name());
+    }
+    assert!(documented.is_empty(), "docs/api.md has more: {documented:?}");
+}
+
+/// Operation and right, from the table of routes.
+fn documented() -> BTreeMap<String, String> {
+    let text = include_str!("../../../../docs/api.md");
+    let mut found = BTreeMap::new();
+    for line in text.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let right = match cells[1] {
+            "–" | "set-up token" => "open".to_owned(),
+            text if text.starts_with("signed in") => "signed in".to_owned(),
+            text if text.contains(" / ") => "several".to_owned(),
+            text => text.to_owned(),
+        };
+        let mut last = String::new();
+        for piece in cells[0].split('`').skip(1).step_by(2) {
+            let piece = piece.split('?').next().unwrap();
+            last = match piece.split_once(' ') {
+                Some((method, path)) => format!("{method} /api/v1{path}"),
+                // `POST /clients/{id}/archive`, `/restore`
+                None => format!("{}{piece}", last.rsplit_once('/').unwrap().0),
+            };
+            found.insert(last.clone(), right.clone());
+        }
+    }
+    assert!(found.len() > 40, "only {} operations in docs/api.md", found.len());
+    found
+}
+
+mod another_tenants_data_is_not_there {
+    use super::*;
+
+    /// On PostgreSQL alone: only there a tenant can be made up without the row that no use case writes yet. The
+    /// statements are the same ones on SQLite.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn postgres() {
+        let mut home = Home::postgres().await;
+        let rmm = rmm::start(30, 3, Duration::ZERO).await;
+        let connected = rmm::connect(&mut home, &rmm).await;
+        let (ours, integration) = (&connected.api, &connected.integration);
+        assert_eq!(ours.sync(integration, "devices", false).await["state"], "succeeded");
+        let agent = rmm.control().agents(None).into_iter().find(|agent| agent.answers).unwrap();
+        rmm.control().reinstall(&agent.agent_id).unwrap();
+        assert_eq!(ours.sync(integration, "devices", false).await["counts"]["created"], 1);
+        let before = everything(ours).await;
+
+        let (token, own_client) = second_tenant(&home).await;
+        let theirs = connected.server.api(token.as_str());
+        let operations = operations(ours).await;
+        for operation in operations.iter().filter(|o| o.is_of_one()) {
+            let body = operation.body(&own_client);
+            let real = first_id(ours, operation).await;
+            let real = theirs.send(&operation.method, &operation.of(&real), body.as_ref()).await;
+            let unknown = operation.of(&unknown(operation.prefix()));
+            let unknown = theirs.send(&operation.method, &unknown, body.as_ref()).await;
+            real.problem(404, "not_found");
+            assert_eq!(real.without_request_id(), unknown.without_request_id(), "{}", operation.name());
+            let names = |answer: &Answer| answer.headers.keys().map(ToString::to_string).collect::<Vec<_>>();
+            assert_eq!(names(&real), names(&unknown), "{}", operation.name());
+        }
+        check_foreign_ids_in_bodies(ours, &theirs, &own_client).await;
+        check_lists_are_empty(ours, &theirs).await;
+        assert_eq!(everything(ours).await, before, "nothing of it had an effect");
+        check_events(&connected, &theirs).await;
+    }
+
+    /// An admin of tenant 2 with a token, and a client.
+    async fn second_tenant(home: &Home) -> (String, String) {
+        let store = home.store_without_foreign_keys().await;
+        let ctx = system(2);
+        let tenant = store.tenant(&ctx);
+        let new =
+            NewUser { email: "eve@other.example", name: "Eve", role: Role::Admin, password_hash: "none" };
+        let user = tenant.users().create(&new).await.unwrap().id;
+        let expires_at = now() + Duration::from_secs(3_600);
+        let permissions = Permissions::all();
+        let token = NewToken { user, kind: TokenKind::User, name: "eve", permissions, expires_at };
+        let (_, secret) = tenant.tokens().create(&token).await.unwrap();
+        let client = tenant.clients().create("Theirs").await.unwrap().id;
+        store.close().await;
+        (secret.expose_secret().to_owned(), client.to_string())
+    }
+
+    /// The lists of all that has an id in a path.
+    const LISTS: [&str; 7] =
+        ["/integrations", "/sync-runs", "/organizations", "/clients", "/assets", "/proposals", "/tokens"];
+
+    async fn first_id(api: &Api, operation: &Operation) -> String {
+        let collection = operation.path.split('/').nth(3).unwrap();
+        let list = api.get(&format!("/{collection}")).await;
+        let first = list["items"][0]["id"].as_str();
+        first.unwrap_or_else(|| panic!("there is no {collection} to try with")).to_owned()
+    }
+
+    /// All that could have been changed, without times of use.
+    async fn everything(api: &Api) -> Vec<Value> {
+        let mut all = Vec::new();
+        for path in LISTS.iter().filter(|path| **path != "/tokens" && **path != "/sync-runs") {
+            all.extend(api.all(path, 200).await);
+        }
+        for item in all.iter_mut().filter_map(Value::as_object_mut) {
+            for moving in ["last_detail_at", "updated_at", "version", "last_check", "last_check_at"] {
+                item.remove(moving);
+            }
+        }
+        all
+    }
+
+    async fn check_foreign_ids_in_bodies(ours: &Api, theirs: &Api, own_client: &str) {
+        let client = ours.get("/clients").await["items"][0]["id"].as_str().unwrap().to_owned();
+        let merge = async |into: &str| {
+            theirs.post(&format!("/clients/{own_client}/merge"), &json!({ "into": into })).await
+        };
+        let (real, unknown) = (merge(&client).await, merge(&unknown("cli")).await);
+        real.problem(404, "not_found");
+        assert_eq!(real.without_request_id(), unknown.without_request_id());
+        let integration = ours.get("/integrations").await["items"][0]["id"].clone();
+        let accept = json!({ "integration_id": integration, "min_score": 70, "auto_sync": true, "create_missing": true });
+        let accepted = theirs.post("/organizations/accept-suggestions", &accept).await;
+        if accepted.status == 200 {
+            assert_eq!(accepted.json(), json!({ "mapped": 0, "created": 0, "skipped": 0 }));
+        } else {
+            accepted.problem(404, "not_found");
+        }
+    }
+
+    async fn check_lists_are_empty(ours: &Api, theirs: &Api) {
+        for path in LISTS {
+            let expected = if matches!(path, "/tokens" | "/clients") { 1 } else { 0 };
+            assert_eq!(theirs.get(path).await["total"], expected, "{path}");
+            assert!(!ours.get(path).await["items"].as_array().unwrap().is_empty(), "{path}");
+        }
+        let asset = ours.get("/assets").await["items"][0].clone();
+        let filters = [
+            format!("client_id={}", asset["client"]["id"].as_str().unwrap()),
+            format!("integration_id={}", asset["integration_id"].as_str().unwrap()),
+            format!("text={}", escaped(asset["name"].as_str().unwrap())),
+        ];
+        for filter in filters {
+            assert_ne!(ours.get(&format!("/assets?{filter}")).await["total"], 0, "{filter}");
+            assert_eq!(theirs.get(&format!("/assets?{filter}")).await["total"], 0, "{filter}");
+        }
+        assert_eq!(theirs.get("/assets.json").await, json!([]));
+        for path in ["/assets.csv", "/organizations.csv"] {
+            assert!(theirs.fetch(path).await.text.lines().count() <= 1, "{path}");
+        }
+        let site = asset["site"]["id"].as_str();
+        if let Some(site) = site {
+            assert_eq!(theirs.get(&format!("/assets?site_id={site}")).await["total"], 0);
+        }
+    }
+
+    /// From the beginning of all events, the first that tenant 2 sees is its own.
+    async fn check_events(connected: &rmm::Connected, theirs: &Api) {
+        let mut ours = connected.api.events(Some(0)).await;
+        assert!(ours.next().await.id > 0);
+        let mut stream = theirs.events(Some(0)).await;
+        let first = stream.next().await;
+        assert_eq!(first.kind, "client_changed");
+        let client = theirs.get("/clients").await["items"][0]["id"].clone();
+        assert_eq!(first.subject, client);
+    }
+}

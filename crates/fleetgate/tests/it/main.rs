@@ -1,0 +1,19 @@
+//! Fleetgate as its users meet it: the real program as a child process, through HTTP and the command line, beside a
+//! simulated RMM. A file per area; tests with `postgres` in their path need `FLEETGATE_TEST_POSTGRES`.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests; the lint's exception covers test functions alone")]
+
+mod api;
+mod cli;
+mod coverage;
+mod demo;
+mod home;
+mod kill;
+mod openapi;
+mod operations;
+mod raw;
+mod rmm;
+mod schema;
+mod setup;
+mod stream;
+mod sync;

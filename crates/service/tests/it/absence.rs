@@ -1,0 +1,143 @@
+//! Agents that are not listed any more.
+
+use domain::{
+    asset::AssetFilter,
+    event::kind,
+    sync::{RunKind, RunState, SyncRun},
+};
+use serde_json::json;
+use service::{
+    integration::Draft,
+    organization::{MappingChange, MappingTarget},
+};
+use store::on_both_engines;
+
+use crate::world::{HOUR, World};
+
+async fn missing(world: &World) -> usize {
+    world.find(AssetFilter { missing: Some(true), ..AssetFilter::default() }).await.len()
+}
+
+/// Passes with so many hours before each.
+async fn passes(world: &World, hours: &[u64]) -> SyncRun {
+    let mut last = None;
+    for hours in hours {
+        world.wait(hours * HOUR);
+        last = Some(world.run(RunKind::Devices).await);
+    }
+    last.unwrap()
+}
+
+on_both_engines! {
+    async fn vanished_agent_is_missing_after_three_complete_passes_and_a_day(test) {
+        let world = World::synced(test).await;
+        let agent = world.distinct_agent(1).await;
+        let before = world.asset(&agent).await;
+        world.control().vanish(&agent).unwrap();
+        let seq = world.last_seq().await;
+        for hours in [1, 30] {
+            let run = passes(&world, &[hours]).await;
+            assert_eq!((run.state, run.counts.missing), (RunState::Succeeded, 0));
+        }
+        assert_eq!(missing(&world).await, 0, "a day, but two passes");
+        let run = passes(&world, &[1]).await;
+        assert_eq!(run.counts.missing, 1);
+        let after = world.asset(&agent).await;
+        assert_eq!((after.id, after.client_id, after.status), (before.id, before.client_id, before.status));
+        assert!(after.source.missing_since.is_some() && after.status_stale);
+        assert_eq!(after.source.missing_note, None);
+        assert_eq!(world.kinds_since(seq).await, [kind::ORGANIZATION_CHANGED, kind::ASSET_MISSING]);
+        let again = passes(&world, &[1]).await;
+        assert_eq!(again.counts.missing, 0);
+        assert_eq!(missing(&world).await, 1);
+        world.assert_counters_fit().await;
+    }
+
+    async fn three_passes_within_a_day_make_nothing_missing(test) {
+        let world = World::synced(test).await;
+        world.control().vanish(&world.distinct_agent(1).await).unwrap();
+        passes(&world, &[1, 1, 1, 1, 1]).await;
+        assert_eq!(missing(&world).await, 0);
+        let run = passes(&world, &[24]).await;
+        assert_eq!(run.counts.missing, 1);
+    }
+
+    async fn presence_passes_count_no_absence(test) {
+        let world = World::synced(test).await;
+        world.control().vanish(&world.distinct_agent(1).await).unwrap();
+        for _ in 0..4 {
+            world.wait(12 * HOUR);
+            world.run(RunKind::Presence).await;
+        }
+        passes(&world, &[1, 1]).await;
+        assert_eq!(missing(&world).await, 0);
+    }
+
+    async fn missing_agent_comes_back_as_the_same_asset(test) {
+        let world = World::synced(test).await;
+        let agent = world.distinct_agent(1).await;
+        let before = world.asset(&agent).await;
+        world.control().vanish(&agent).unwrap();
+        passes(&world, &[1, 30, 1]).await;
+        let seq = world.last_seq().await;
+        world.control().restore(&agent).unwrap();
+        let run = world.run(RunKind::Devices).await;
+        assert_eq!((run.counts.returned, run.counts.created), (1, 0));
+        let back = world.asset(&agent).await;
+        assert_eq!((back.id, back.source.missing_since, back.source.missing_note), (before.id, None, None));
+        assert!(!back.status_stale);
+        assert!(world.kinds_since(seq).await.contains(&kind::ASSET_RETURNED.to_owned()));
+        world.control().vanish(&agent).unwrap();
+        passes(&world, &[1, 30]).await;
+        assert_eq!(missing(&world).await, 0, "counting starts anew");
+    }
+
+    async fn agent_absent_once_and_back_counts_from_the_start_again(test) {
+        let world = World::synced(test).await;
+        let agent = world.distinct_agent(1).await;
+        world.control().vanish(&agent).unwrap();
+        passes(&world, &[1, 1]).await;
+        world.control().restore(&agent).unwrap();
+        passes(&world, &[1]).await;
+        world.control().vanish(&agent).unwrap();
+        passes(&world, &[30, 30]).await;
+        assert_eq!(missing(&world).await, 0);
+    }
+
+    async fn agent_moved_to_an_organization_that_is_not_synced_is_missing_with_a_note(test) {
+        let world = World::synced(test).await;
+        let target = world.organization(4).await;
+        let exclude = MappingChange { target: Some(MappingTarget::Excluded), auto_sync: None };
+        world.services.organizations.change(&world.ctx(), target.id, exclude).await.unwrap();
+        let agent = world.distinct_agent(1).await;
+        let before = world.asset(&agent).await;
+        world.control().move_agent(&agent, 4).unwrap();
+        world.control().reset_counts();
+        passes(&world, &[1, 30, 1]).await;
+        assert!(world.control().counts().total() <= 3 * (4 + 3));
+        let after = world.asset(&agent).await;
+        assert_eq!((after.id, after.client_id), (before.id, before.client_id));
+        let note = after.source.missing_note.unwrap();
+        assert!(note.contains(&target.name), "{note}");
+        assert_eq!(missing(&world).await, 1, "devices of the excluded organization are not missing");
+    }
+
+    async fn brake_stops_a_run_that_would_mark_too_many(test) {
+        let world = World::synced(test).await;
+        let agents: Vec<String> = world.control().agent_ids(1);
+        assert!(agents.len() > 12, "more than a fifth of sixty");
+        for agent in agents.iter().take(13) {
+            world.control().vanish(agent).unwrap();
+        }
+        let run = passes(&world, &[1, 30, 1]).await;
+        assert_eq!((run.state, run.counts.missing), (RunState::Partial, 0));
+        let items = world.items(&run).await;
+        assert_eq!(items.len(), 1);
+        assert!(items[0].message.contains("13 of 60 devices") && items[0].message.contains("missing_brake_percent"));
+        assert_eq!(missing(&world).await, 0);
+        let higher = Draft { settings: Some(json!({ "missing_brake_percent": 30 })), ..Draft::default() };
+        world.services.integrations.update(&world.ctx(), world.id, higher, None).await.unwrap();
+        let run = passes(&world, &[1]).await;
+        assert_eq!((run.state, run.counts.missing), (RunState::Succeeded, 13));
+    }
+}

@@ -1,0 +1,19 @@
+//! Tests of the use cases against simulated servers, on both engines: a file per area.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests; the lint's exception covers test functions alone")]
+
+mod absence;
+mod details;
+mod devices;
+mod faults;
+mod integration;
+mod knox;
+mod mapping;
+mod moves;
+mod organizations;
+mod people;
+mod rights;
+mod runs;
+mod schedules;
+mod status;
+mod world;

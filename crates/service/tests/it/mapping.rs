@@ -1,0 +1,189 @@
+//! Mapping organizations to clients: one by one, many at once, as CSV, and back.
+
+use domain::{
+    organization::{MappingState, Organization},
+    sync::RunKind,
+};
+use service::{
+    ServiceError,
+    organization::{AcceptRequest, MappingChange, MappingTarget, OrganizationFilter},
+};
+use store::on_both_engines;
+
+use crate::world::{ALL, World};
+
+async fn change(world: &World, id: u32, target: MappingTarget) -> Organization {
+    let organization = world.organization(id).await;
+    let change = MappingChange { target: Some(target), auto_sync: None };
+    world.services.organizations.change(&world.ctx(), organization.id, change).await.unwrap().organization
+}
+
+async fn mappings(world: &World) -> Vec<(MappingState, Option<String>, bool)> {
+    let all = world.organizations().await;
+    all.into_values().map(|o| (o.state, o.client_name, o.auto_sync)).collect()
+}
+
+on_both_engines! {
+    async fn clients_with_like_names_are_suggested_with_the_reason(test) {
+        let world = World::fetched(test).await;
+        world.control().rename_client(1, "Contoso Dental Ltd.").unwrap();
+        world.run(RunKind::Organizations).await;
+        let client = world.services.clients.create(&world.ctx(), "Contoso Dental").await.unwrap().client;
+        let list = async |suggestions| {
+            let filter = OrganizationFilter { text: Some("contoso".to_owned()), ..OrganizationFilter::default() };
+            let page = world.services.organizations.list(&world.ctx(), filter, suggestions, ALL).await.unwrap();
+            page.items
+        };
+        let found = list(true).await;
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].suggestions[0].client_id, found[0].suggestions[0].score), (client.id, 95));
+        assert!(list(false).await[0].suggestions.is_empty());
+        let request = AcceptRequest { integration_id: Some(world.id), min_score: 90, auto_sync: true, create_missing: false };
+        let accepted = world.services.organizations.accept_suggestions(&world.ctx(), request).await.unwrap();
+        assert_eq!((accepted.mapped, accepted.created, accepted.skipped), (1, 0, 3));
+        let mapped = world.organization(1).await;
+        assert_eq!((mapped.client_id, mapped.auto_sync), (Some(client.id), true));
+        assert!(list(true).await[0].suggestions.is_empty(), "mapped organizations need none");
+    }
+
+    async fn equally_good_suggestions_are_left_to_a_person(test) {
+        let world = World::fetched(test).await;
+        world.control().rename_client(1, "Contoso").unwrap();
+        world.run(RunKind::Organizations).await;
+        for name in ["Contoso Ltd", "Contoso Inc"] {
+            world.services.clients.create(&world.ctx(), name).await.unwrap();
+        }
+        let request = AcceptRequest { integration_id: None, min_score: 90, auto_sync: true, create_missing: true };
+        let accepted = world.services.organizations.accept_suggestions(&world.ctx(), request).await.unwrap();
+        assert_eq!((accepted.mapped, accepted.created, accepted.skipped), (0, 3, 1));
+        assert_eq!(world.organization(1).await.state, MappingState::Unmapped);
+    }
+
+    async fn client_is_made_from_an_organization_once(test) {
+        let world = World::fetched(test).await;
+        let mapped = change(&world, 1, MappingTarget::NewClient { name: None }).await;
+        assert_eq!(mapped.client_name.as_deref(), Some(mapped.name.as_str()));
+        assert!(mapped.auto_sync && mapped.can_undo);
+        let other = world.organization(2).await;
+        let target = Some(MappingTarget::NewClient { name: Some(mapped.name.to_uppercase()) });
+        let taken = MappingChange { target, auto_sync: None };
+        let error = world.services.organizations.change(&world.ctx(), other.id, taken).await.unwrap_err();
+        assert!(matches!(error, ServiceError::Conflict { code: "name_taken", .. }));
+        assert_eq!(world.organization(2).await, other);
+    }
+
+    async fn archived_client_is_no_target_and_auto_sync_needs_one(test) {
+        let world = World::fetched(test).await;
+        let client = world.services.clients.create(&world.ctx(), "Old Friends").await.unwrap().client.id;
+        world.services.clients.archive(&world.ctx(), client).await.unwrap();
+        let organization = world.organization(1).await;
+        for (target, auto_sync, expected) in
+            [(Some(MappingTarget::Client(client)), None, "client_archived"), (None, Some(true), "not_mapped")]
+        {
+            let change = MappingChange { target, auto_sync };
+            let error = world.services.organizations.change(&world.ctx(), organization.id, change).await.unwrap_err();
+            assert!(matches!(error, ServiceError::Conflict { code, .. } if code == expected), "{error:?}");
+        }
+        assert_eq!(world.organization(1).await, organization);
+    }
+
+    async fn excluding_stops_the_sync_and_keeps_the_assets_and_undo_restores(test) {
+        let world = World::synced(test).await;
+        let before = world.organization(2).await;
+        let excluded = change(&world, 2, MappingTarget::Excluded).await;
+        assert_eq!((excluded.state, excluded.client_id, excluded.auto_sync), (MappingState::Excluded, None, false));
+        let agent = world.distinct_agent(2).await;
+        world.control().describe(&agent, Some("changed")).unwrap();
+        world.control().reset_counts();
+        world.run(RunKind::Devices).await;
+        assert_eq!(world.control().counts().of("GET /agents/"), 3);
+        assert_eq!(world.assets().await.len(), 60);
+        assert_ne!(world.asset(&agent).await.facts.description.as_deref(), Some("changed"));
+        let undone = world.services.organizations.undo(&world.ctx(), before.id).await.unwrap().organization;
+        assert_eq!((undone.state, undone.client_id, undone.auto_sync), (before.state, before.client_id, true));
+        world.run(RunKind::Devices).await;
+        assert_eq!(world.asset(&agent).await.facts.description.as_deref(), Some("changed"));
+        let error = world.services.organizations.undo(&world.ctx(), before.id).await.unwrap_err();
+        assert!(matches!(error, ServiceError::Conflict { code: "nothing_to_undo", .. }));
+    }
+
+    async fn undo_of_a_remapping_brings_the_assets_back(test) {
+        let world = World::synced(test).await;
+        let (one, two) = (world.organization(1).await, world.organization(2).await);
+        change(&world, 1, MappingTarget::Client(two.client_id.unwrap())).await;
+        world.services.organizations.undo(&world.ctx(), one.id).await.unwrap();
+        let assets = world.assets().await;
+        for agent in world.control().agent_ids(1) {
+            assert_eq!(Some(assets[&agent].client_id), one.client_id);
+        }
+        world.assert_counters_fit().await;
+    }
+
+    async fn exported_mappings_are_imported_unchanged_and_with_changes(test) {
+        let world = World::mapped(test).await;
+        change(&world, 1, MappingTarget::NewClient { name: Some("=1+1, \"quoted\"".to_owned()) }).await;
+        change(&world, 2, MappingTarget::Excluded).await;
+        let before = mappings(&world).await;
+        let organizations = &world.services.organizations;
+        let exported = organizations.export_csv(&world.ctx()).await.unwrap();
+        let again = organizations.import_csv(&world.ctx(), &exported, false).await.unwrap();
+        assert_eq!((again.changed, again.unchanged, again.errors.len()), (0, 4, 0));
+        assert_eq!(mappings(&world).await, before);
+        for id in 1..=4 {
+            change(&world, id, MappingTarget::Unmapped).await;
+        }
+        let dry = organizations.import_csv(&world.ctx(), &exported, true).await.unwrap();
+        assert_eq!((dry.changed, dry.unchanged), (4, 0));
+        assert!(mappings(&world).await.iter().all(|(state, ..)| *state == MappingState::Unmapped));
+        let taken = organizations.import_csv(&world.ctx(), &exported, false).await.unwrap();
+        assert_eq!((taken.changed, taken.errors.len()), (4, 0));
+        assert_eq!(mappings(&world).await, before);
+        let changed = exported.replace("excluded", "mapped").replace(",false", ",yes");
+        let lines: Vec<String> = changed
+            .lines()
+            .map(|line| line.replace(",mapped,,yes", ",mapped,Brand New Client,yes"))
+            .collect();
+        let taken = organizations.import_csv(&world.ctx(), &lines.join("\r\n"), false).await.unwrap();
+        assert_eq!((taken.changed, taken.unchanged, taken.errors.len()), (1, 3, 0));
+        let new = world.organization(2).await;
+        assert_eq!((new.client_name.as_deref(), new.auto_sync), (Some("Brand New Client"), true));
+    }
+
+    async fn import_with_one_bad_line_changes_nothing_and_names_the_line(test) {
+        let world = World::mapped(test).await;
+        let before = mappings(&world).await;
+        let organizations = &world.services.organizations;
+        let exported = organizations.export_csv(&world.ctx()).await.unwrap();
+        let changed = exported.replace("mapped", "excluded");
+        let last = changed.lines().last().unwrap();
+        for (broken, message) in [
+            (last.replace("excluded", "ignored"), "`state`"),
+            (last.replace("org_", "org_0"), "`organization_id`"),
+            (last.replace("org_", "ast_"), "`organization_id`"),
+            (last.replace("true", "perhaps"), "`auto_sync`"),
+        ] {
+            let text = changed.replace(last, &broken);
+            let imported = organizations.import_csv(&world.ctx(), &text, false).await.unwrap();
+            assert_eq!(imported.errors.len(), 1);
+            assert_eq!(imported.errors[0].line, 5);
+            assert!(imported.errors[0].message.contains(message), "{:?}", imported.errors);
+            assert_eq!(mappings(&world).await, before);
+        }
+    }
+
+    async fn cells_that_a_spreadsheet_would_run_are_disarmed(test) {
+        let world = World::fetched(test).await;
+        for (id, name) in [(1, "=HYPERLINK(\"http://x\")"), (2, "+1"), (3, "-1"), (4, "@cmd")] {
+            world.control().rename_client(id, name).unwrap();
+        }
+        world.run(RunKind::Organizations).await;
+        world.map_all().await;
+        let exported = world.services.organizations.export_csv(&world.ctx()).await.unwrap();
+        for cell in exported.lines().flat_map(|line| line.split(',')) {
+            let bare = cell.trim_start_matches('"');
+            assert!(!bare.starts_with(['=', '+', '-', '@']), "{cell}");
+        }
+        let again = world.services.organizations.import_csv(&world.ctx(), &exported, false).await.unwrap();
+        assert_eq!((again.changed, again.unchanged, again.errors.len()), (0, 4, 0));
+    }
+}
