@@ -164,7 +164,7 @@ pub(crate) async fn serve(config: &Config, output: &Output) -> Result<Exit, Fail
 async fn first_start_token(services: &Services) -> Result<Option<SecretString>, Failure> {
     match services.accounts.setup_state().await.map_err(service_failure)? {
         SetupState::Open => services.accounts.setup_token().await.map_err(service_failure),
-        SetupState::Closed { .. } => Ok(None),
+        SetupState::Closed => Ok(None),
     }
 }
 

@@ -80,6 +80,7 @@ async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Ap
     let announced =
         headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > limit) {
+        throw_away(body).await;
         return Err(ApiError::too_large(limit));
     }
     match Limited::new(body, limit).collect().await {
@@ -87,6 +88,17 @@ async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Ap
         Err(error) if error.is::<LengthLimitError>() => Err(ApiError::too_large(limit)),
         Err(_) => {
             Err(ApiError::bad_request("body_unreadable", "the body ended early; send the request again"))
+        }
+    }
+}
+
+/// Reads on for a while without keeping anything: who is cut off while sending does not see the answer.
+async fn throw_away(mut body: Body) {
+    let mut left_bytes = MAX_CSV_BYTES;
+    while let Some(Ok(frame)) = body.frame().await {
+        left_bytes = left_bytes.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        if left_bytes == 0 {
+            return;
         }
     }
 }

@@ -224,10 +224,10 @@ impl Integrations {
             tenant.sync_runs().cancel(run).await?;
         }
         // Our side is closed whatever the RMM answers now.
-        if let Some(Opened { provider, connection, .. }) = opened.filter(|o| o.connection.token.is_some()) {
-            if let Err(error) = provider.sign_out(&connection).await {
-                tracing::warn!(integration.id = %id, error = &error as &dyn std::error::Error, "the token of `{id}` was not ended at the RMM");
-            }
+        if let Some(Opened { provider, connection, .. }) = opened.filter(|o| o.connection.token.is_some())
+            && let Err(error) = provider.sign_out(&connection).await
+        {
+            tracing::warn!(integration.id = %id, error = &error as &dyn std::error::Error, "the token of `{id}` was not ended at the RMM");
         }
         self.get(ctx, id).await
     }

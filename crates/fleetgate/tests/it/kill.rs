@@ -36,7 +36,7 @@ async fn story(mut home: Home) {
     server.kill();
 
     // At several moments: before the first machine, after it, in the middle, near the end.
-    for done in [0, 1, 700, 1_500] {
+    for done in [0, 1, 700, 1_200] {
         let server = restart(&home).await;
         let api = server.api(token.as_str());
         let is_there =

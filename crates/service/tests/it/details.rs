@@ -96,9 +96,10 @@ on_both_engines! {
         let run = world.run(RunKind::Details).await;
         let one_by_one = details(&world).await;
         assert_eq!((run.counts.calls, world.control().counts().total()), (61, 61));
-        // A second integration to the same server, into the same clients.
+        // A second integration to the same server under its other name, into the same clients.
         let ctx = world.ctx();
-        let second = key_draft(&world.server, &world.server.accounts().api_key);
+        let mut second = key_draft(&world.server, &world.server.accounts().api_key);
+        second.url = Some(world.server.url().replace("127.0.0.1", "localhost"));
         let second = world.services.integrations.create(&ctx, second).await.unwrap().integration.id;
         world.run_of(second, RunKind::Organizations, false).await;
         let first = world.organizations().await;

@@ -58,27 +58,27 @@ async fn assert_item_names_the_organization(world: &World, run: &SyncRun) {
 
 on_both_engines! {
     async fn empty_list_where_the_server_counts_agents_loses_nothing(test) {
-        fault_costs_nothing(test, FaultKind::EmptyList, true).await;
+        Box::pin(fault_costs_nothing(test, FaultKind::EmptyList, true)).await;
     }
 
     async fn cut_body_saves_nothing_of_that_organization(test) {
-        fault_costs_nothing(test, FaultKind::CutBody, true).await;
+        Box::pin(fault_costs_nothing(test, FaultKind::CutBody, true)).await;
     }
 
     async fn truncated_json_saves_nothing_of_that_organization(test) {
-        fault_costs_nothing(test, FaultKind::TruncatedJson, true).await;
+        Box::pin(fault_costs_nothing(test, FaultKind::TruncatedJson, true)).await;
     }
 
     async fn wrong_types_save_nothing_of_that_organization(test) {
-        fault_costs_nothing(test, FaultKind::WrongTypes, true).await;
+        Box::pin(fault_costs_nothing(test, FaultKind::WrongTypes, true)).await;
     }
 
     async fn dashboard_instead_of_a_list_fails_the_run(test) {
-        fault_costs_nothing(test, FaultKind::Dashboard, false).await;
+        Box::pin(fault_costs_nothing(test, FaultKind::Dashboard, false)).await;
     }
 
     async fn error_page_instead_of_a_list_fails_the_run(test) {
-        fault_costs_nothing(test, FaultKind::Status { status: 500 }, false).await;
+        Box::pin(fault_costs_nothing(test, FaultKind::Status { status: 500 }, false)).await;
     }
 
     async fn body_without_end_saves_nothing_of_that_organization(test) {

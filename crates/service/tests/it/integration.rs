@@ -116,6 +116,14 @@ on_both_engines! {
         assert_eq!(view(&world).await.integration, before);
     }
 
+    async fn address_that_is_connected_already_is_not_added_again(test) {
+        let world = World::connected(test).await;
+        let again = key_draft(&world.server, &world.server.accounts().readonly_key);
+        let error = world.services.integrations.create(&world.ctx(), again).await.unwrap_err();
+        assert_eq!(code_of(&error).0, "already_connected");
+        assert_eq!(world.services.integrations.list(&world.ctx()).await.unwrap().len(), 1);
+    }
+
     async fn second_editor_of_the_same_version_is_told(test) {
         let world = World::connected(test).await;
         let version = view(&world).await.integration.version;

@@ -5,7 +5,7 @@
 
 use std::env;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -67,13 +67,16 @@ impl Database {
 /// A folder for one installation, removed at the end, and the environment that leads there.
 pub(crate) struct Home {
     folder: TempDir,
+    /// Kept for its drop, after that of the folder.
+    _remover: Remover,
     pub(crate) database: Database,
 }
 
 impl Home {
     pub(crate) fn new(database: Database) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("fleetgate-bench-").tempdir()?;
-        Ok(Self { folder, database })
+        let remover = Remover::of(folder.path())?;
+        Ok(Self { folder, _remover: remover, database })
     }
 
     pub(crate) fn data(&self) -> PathBuf {
@@ -126,6 +129,33 @@ impl Home {
 
     fn log(&self) -> Result<File> {
         Ok(File::options().create(true).append(true).open(self.folder.path().join("log"))?)
+    }
+}
+
+/// Removes a folder if this process is killed: a shell that waits until a pipe from us ends without a word.
+struct Remover {
+    child: Child,
+}
+
+impl Remover {
+    /// In a process group of its own, so that Ctrl-C in the terminal reaches us and not it.
+    fn of(folder: &Path) -> Result<Self> {
+        const WAIT: &str = r#"read -r word && exit; sleep 2; rm -rf -- "$0""#;
+        let mut command = Command::new("sh");
+        command.args(["-c", WAIT]).arg(folder).stdin(Stdio::piped());
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        Ok(Self { child: command.spawn().context("cannot start a shell")? })
+    }
+}
+
+impl Drop for Remover {
+    fn drop(&mut self) {
+        if let Some(mut pipe) = self.child.stdin.take() {
+            // If it cannot be told, it removes what is not there any more.
+            let _told = pipe.write_all(b"done\n");
+        }
+        let _status = self.child.wait();
     }
 }
 
