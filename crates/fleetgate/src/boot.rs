@@ -60,6 +60,10 @@ impl Node {
             store_failure(error)
                 .advise("Choose another folder with `--data-dir`: demo data and real data never mix.")
         })?;
+        if config.database.url.is_none() {
+            // The lock on the folder proves that nobody else works on this database.
+            store.end_leases().await.map_err(store_failure)?;
+        }
         let listener = TcpListener::bind(config.listen).await.map_err(|error| {
             Failure::io(&format!("cannot listen on {}", config.listen), &error)
                 .advise("Another program may use the port; choose one with `--listen ADDR:PORT`.")

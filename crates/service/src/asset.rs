@@ -10,7 +10,7 @@ use domain::{
     device::{DeviceDetail, DeviceFacts, clean_text},
     event::Event,
     id::{AssetId, ProposalId},
-    page::{Page, PageRequest, Total},
+    page::{Page, PageRequest},
 };
 use futures::{Stream, stream};
 use store::asset::AssetColumns;
@@ -143,11 +143,7 @@ impl Assets {
         let more = items.len() > page.limit as usize;
         items.truncate(page.limit as usize);
         let next_cursor = if more { items.last().map(|event| event.seq.to_string()) } else { None };
-        let total = if next_cursor.is_none() && page.cursor.is_none() {
-            Total::Exact(items.len() as u64)
-        } else {
-            Total::AtLeast(items.len() as u64)
-        };
+        let total = tenant.events().count_of_subject(&id.to_string()).await?;
         Ok(Page { items, next_cursor, total })
     }
 

@@ -94,7 +94,15 @@ impl Syncs {
             domain::ActorKind::System => BACKGROUND,
             _ => INTERACTIVE,
         };
-        Ok(tenant.sync_runs().request(integration, kind, preview, priority).await?)
+        let run = tenant.sync_runs().request(integration, kind, preview, priority).await?;
+        if run.preview != preview {
+            let other = if run.preview { "a preview" } else { "a sync" };
+            return Err(ServiceError::conflict(
+                "sync_running",
+                format!("{other} of this integration is at work; wait until it ends, or cancel it"),
+            ));
+        }
+        Ok(run)
     }
 
     /// A page, newest first.
@@ -286,7 +294,7 @@ impl RunHandler {
             Err(Stopped::Stale) => self.stop(job, &work).await,
             Err(Stopped::Provider(error)) => self.provider_failed(job, &work, error).await,
             // Disconnected or removed in the meantime: nothing to try again.
-            Err(Stopped::Other(ServiceError::Conflict { code, message })) => {
+            Err(Stopped::Other(ServiceError::Conflict { code: code @ "disconnected", message })) => {
                 let problem = Problem::new(code, message, "Start the sync again when that is settled.");
                 self.end(job, &work, RunState::Failed, Some(&problem)).await
             }

@@ -15,6 +15,7 @@ use crate::{
     error::{Result, StoreError},
     event::{self, EventSource, NewEvent, to_json},
     sql::statements,
+    sync_run::{self, Progress},
 };
 
 statements! {
@@ -101,15 +102,22 @@ impl Absences<'_> {
         rows.into_iter().map(AbsentRow::into_absent).collect()
     }
 
-    /// Counts one complete pass over an organization without these devices. One that was found elsewhere in the
-    /// meantime is left alone.
-    pub async fn count(&self, organization: OrganizationId, devices: &[DeviceId], at: Time) -> Result<()> {
-        if devices.is_empty() {
-            return Ok(());
+    /// Counts one complete pass over organizations without these devices, together with the run's progress: a run that
+    /// goes on after a crash does not count twice. A device found elsewhere in the meantime is left alone.
+    pub async fn count(
+        &self,
+        run: SyncRunId,
+        absent: &[(OrganizationId, Vec<DeviceId>)],
+        step: &Progress,
+    ) -> Result<()> {
+        let mut tx = self.0.db().begin().await?;
+        for (organization, devices) in absent {
+            let ids: Vec<String> = devices.iter().map(|id| id.to_db()).collect();
+            let columns = args![to_json(&ids)?, self.0.id, self.0.now, organization.to_db()];
+            tx.run(&COUNT_ABSENCE, columns).await?;
         }
-        let ids: Vec<String> = devices.iter().map(|id| id.to_db()).collect();
-        let columns = args![to_json(&ids)?, self.0.id, at, organization.to_db()];
-        self.0.db().write(&COUNT_ABSENCE, columns).await.map(drop)
+        sync_run::progress(&mut tx, self.0, run, step).await?;
+        tx.commit().await
     }
 
     /// Devices absent for at least `passes` passes and so long that they may be marked missing at `now`.

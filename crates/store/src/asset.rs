@@ -232,9 +232,10 @@ impl Assets<'_> {
         direction: Direction,
         page: &PageRequest,
     ) -> Result<Page<Asset>> {
-        let items = self.page(filter, sort, direction, page).await?;
-        let total = self.total(filter).await?;
-        Ok(Page { items: items.0, next_cursor: items.1, total })
+        let text = query::TextPlan::choose(self.0, filter).await?;
+        let (items, next_cursor) = self.page_of(filter, &text, sort, direction, page).await?;
+        let total = self.total(filter, &text).await?;
+        Ok(Page { items, next_cursor, total })
     }
 
     /// The same page without counting: for exports.
@@ -245,18 +246,30 @@ impl Assets<'_> {
         direction: Direction,
         page: &PageRequest,
     ) -> Result<(Vec<Asset>, Option<String>)> {
-        let after = Cursor::read(page.cursor.as_deref())?;
-        let text_plan = query::TextPlan::choose(self.0, filter).await?;
-        let (text, values) =
-            query::page(self.0, filter, &text_plan, sort, direction, &after, i64::from(page.limit) + 1);
+        let text = query::TextPlan::choose(self.0, filter).await?;
+        self.page_of(filter, &text, sort, direction, page).await
+    }
+
+    async fn page_of(
+        &self,
+        filter: &AssetFilter,
+        text: &query::TextPlan,
+        sort: AssetSort,
+        direction: Direction,
+        page: &PageRequest,
+    ) -> Result<(Vec<Asset>, Option<String>)> {
+        let after = query::read_cursor(page.cursor.as_deref(), sort, direction)?;
+        let limit = i64::from(page.limit) + 1;
+        let (text, values) = query::page(self.0, filter, text, sort, direction, &after, limit);
         let rows: Vec<AssetRow> = self.0.db().all(text, values).await?;
-        let (rows, next_cursor) = cursor::cut(rows, page.limit, |row| query::cursor_after(sort, row));
+        let (rows, next_cursor) =
+            cursor::cut(rows, page.limit, |row| query::cursor_after(sort, direction, row));
         let items = rows.into_iter().map(|row| row.into_asset(self.0.now)).collect::<Result<_>>()?;
         Ok((items, next_cursor))
     }
 
     /// A kept counter answers where there is one; else counting stops at a thousand.
-    async fn total(&self, filter: &AssetFilter) -> Result<Total> {
+    async fn total(&self, filter: &AssetFilter, text: &query::TextPlan) -> Result<Total> {
         let of_counter = AssetFilter {
             client_id: filter.client_id,
             provider: filter.provider.clone(),
@@ -268,8 +281,7 @@ impl Assets<'_> {
             let (n,): (i64,) = self.0.db().one(&COUNT_KEPT, args![self.0.id, client, provider]).await?;
             return Ok(Total::Exact(u64::try_from(n).unwrap_or(0)));
         }
-        let text_plan = query::TextPlan::choose(self.0, filter).await?;
-        let (text, values) = query::count(self.0, filter, &text_plan);
+        let (text, values) = query::count(self.0, filter, text);
         let (n,): (i64,) = self.0.db().one(text, values).await?;
         Ok(bounded_total(n))
     }

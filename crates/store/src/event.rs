@@ -4,12 +4,14 @@ use domain::{
     Time,
     event::Event,
     id::{IntegrationId, SyncRunId, TenantId, TypedId},
+    page::Total,
 };
 use serde::Serialize;
 use sqlx::FromRow;
 
 use crate::{
     Tenant,
+    client::bounded_total,
     db::{Engine, Tx, args},
     error::{Result, StoreError},
     sql::statements,
@@ -29,6 +31,9 @@ statements! {
          WHERE tenant_id = $1 AND seq > $2 ORDER BY seq LIMIT $3"
     ];
     LAST = ["SELECT CAST(COALESCE(MAX(seq), 0) AS BIGINT) FROM events WHERE tenant_id = $1"];
+    COUNT_OF_SUBJECT = [
+        "SELECT COUNT(*) FROM (SELECT 1 FROM events WHERE tenant_id = $1 AND subject_id = $2 LIMIT 1001) AS found"
+    ];
     OF_SUBJECT = [
         "SELECT seq, at, kind, subject_id, integration_id, data FROM events \
          WHERE tenant_id = $1 AND subject_id = $2 AND seq < $3 ORDER BY seq DESC LIMIT $4"
@@ -130,6 +135,12 @@ impl Events<'_> {
     /// Number of the newest event; 0 without any.
     pub async fn last_seq(&self) -> Result<i64> {
         Ok(self.0.db().one::<(i64,)>(&LAST, args![self.0.id]).await?.0)
+    }
+
+    /// How many events one thing has, counted up to a thousand.
+    pub async fn count_of_subject(&self, subject: &str) -> Result<Total> {
+        let (n,): (i64,) = self.0.db().one(&COUNT_OF_SUBJECT, args![self.0.id, subject]).await?;
+        Ok(bounded_total(n))
     }
 
     /// Events of one thing before `seq`, newest first.

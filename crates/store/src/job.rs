@@ -199,6 +199,12 @@ impl Store {
         })
     }
 
+    /// Ends all leases. Only for a process that knows that no other one works on this database: then whoever held them is
+    /// gone, and nobody has to wait for the leases to run out.
+    pub async fn end_leases(&self) -> Result<u64> {
+        self.db.write(&END_LEASES, vec![]).await
+    }
+
     /// Starts to listen for jobs that other nodes enqueue; none on SQLite, which has no other nodes. The task ends when
     /// the store is closed, or with [`JoinHandle::abort`].
     pub fn listen(&self) -> Option<JoinHandle<()>> {
@@ -426,6 +432,7 @@ statements! {
          WHERE id = $1 AND lease_owner = $2 AND state = 'leased'"
     ];
     EXPIRED = ["SELECT id FROM jobs WHERE state = 'leased' AND lease_until <= $1 ORDER BY lease_until LIMIT 100"];
+    END_LEASES = ["UPDATE jobs SET lease_until = 0 WHERE state = 'leased'"];
     RELEASE = [
         "UPDATE jobs SET state = CASE WHEN attempts >= max_attempts THEN 'dead' ELSE 'ready' END,
             last_error = 'the lease ended before the work did', lease_owner = NULL, lease_until = NULL

@@ -32,6 +32,8 @@ pub(super) struct CursorState {
     pub(super) done: BTreeMap<String, u64>,
     /// Devices of done organizations that were not in their list.
     pub(super) absent: BTreeMap<String, Vec<DeviceId>>,
+    /// The absences of this run were counted.
+    pub(super) counted: bool,
 }
 
 /// Sync Clients.
@@ -78,7 +80,7 @@ pub(super) async fn devices(work: &mut Work<'_>) -> Result<(), Stopped> {
         done_devices += organization_pass.write(work, pages, &mut state).await?;
     }
     if work.run.kind == RunKind::Devices {
-        missing::settle(work, &opened, &mapped, &state).await?;
+        missing::settle(work, &opened, &mapped, &mut state).await?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use domain::{
-    id::DeviceId,
+    id::{DeviceId, OrganizationId},
     organization::Organization,
     sync::{MISSING_AFTER_PASSES, RunItem, is_complete, missing_allowance},
 };
@@ -22,7 +22,7 @@ pub(super) async fn settle(
     work: &mut Work<'_>,
     opened: &Opened,
     mapped: &[Organization],
-    state: &CursorState,
+    state: &mut CursorState,
 ) -> Result<(), Stopped> {
     work.note("checking that the lists were complete", work.run.done, work.run.total).await?;
     let counted: HashMap<String, Option<u64>> = list_organizations(work, opened)
@@ -32,20 +32,24 @@ pub(super) async fn settle(
         .collect();
     let ctx = work.now();
     let tenant = work.core.store.tenant(&ctx);
-    let mut absent: HashSet<DeviceId> = HashSet::new();
+    let mut absent: Vec<(OrganizationId, Vec<DeviceId>)> = Vec::new();
     for organization in mapped {
         let Some(listed) = state.done.get(&organization.external_id) else { continue };
         let counted_after = counted.get(&organization.external_id).copied().flatten();
         if is_complete(*listed, counted_after) {
             let Some(of_organization) = state.absent.get(&organization.external_id) else { continue };
-            absent.extend(of_organization);
-            if !work.run.preview {
-                tenant.absences().count(organization.id, of_organization, ctx.now).await?;
-            }
+            absent.push((organization.id, of_organization.clone()));
         } else {
             incomplete(work, organization, *listed, counted_after).await?;
         }
     }
+    if !work.run.preview && !state.counted {
+        state.counted = true;
+        let mut step = work.progress("looking for missing devices", work.run.done, work.run.total);
+        step.cursor_state = serde_json::to_string(state).ok();
+        tenant.absences().count(work.run.id, &absent, &step).await?;
+    }
+    let absent: HashSet<DeviceId> = absent.into_iter().flat_map(|(_, devices)| devices).collect();
     // A preview counts nothing, so it looks for what this pass would bring over the line.
     let passes = MISSING_AFTER_PASSES - u32::from(work.run.preview);
     let mut candidates = tenant.absences().candidates(work.run.integration_id, passes, ctx.now).await?;

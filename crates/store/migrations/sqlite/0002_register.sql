@@ -143,7 +143,7 @@ CREATE TABLE rmm_devices (
 );
 CREATE INDEX devices_by_organization ON rmm_devices (tenant_id, organization_id);
 CREATE INDEX devices_by_asset ON rmm_devices (tenant_id, asset_id);
-CREATE INDEX devices_missing ON rmm_devices (tenant_id, integration_id, missing_since) WHERE missing_since IS NOT NULL;
+CREATE INDEX devices_missing ON rmm_devices (tenant_id, missing_since) WHERE missing_since IS NOT NULL;
 CREATE INDEX devices_absent ON rmm_devices (tenant_id, integration_id) WHERE absent_passes > 0 AND missing_since IS NULL;
 CREATE INDEX devices_detail_due ON rmm_devices (tenant_id, integration_id, detail_due_at);
 

@@ -14,7 +14,7 @@ use crate::{
     Tenant,
     cursor::{self, Cursor},
     db::{Engine, Text, Value, args},
-    error::Result,
+    error::{Result, StoreError},
     sql::statements,
 };
 
@@ -33,48 +33,48 @@ const COLUMNS: &str = "SELECT a.id, a.client_id, c.name AS client_name, c.name_k
     o.id AS organization_id, o.external_id AS organization_external_id, o.name AS organization_name, \
     d.missing_since, d.missing_note, a.created_at, a.updated_at";
 
-const JOINS: &str = " JOIN rmm_devices d ON d.tenant_id = a.tenant_id AND d.id = a.primary_device_id \
-    JOIN rmm_organization_mappings o ON o.tenant_id = d.tenant_id AND o.id = d.organization_id \
-    JOIN rmm_integrations i ON i.tenant_id = d.tenant_id AND i.id = d.integration_id \
-    LEFT JOIN client_sites s ON s.tenant_id = a.tenant_id AND s.id = a.site_id";
+const JOINS: &str = " CROSS JOIN rmm_devices d CROSS JOIN rmm_organization_mappings o \
+    CROSS JOIN rmm_integrations i LEFT JOIN client_sites s ON s.tenant_id = a.tenant_id AND s.id = a.site_id";
 
 const FROM_ASSETS: &str = " FROM assets a CROSS JOIN clients c CROSS JOIN device_presence p";
 const FROM_CLIENTS: &str = " FROM clients c CROSS JOIN assets a CROSS JOIN device_presence p";
 const FROM_PRESENCE: &str = " FROM device_presence p CROSS JOIN assets a CROSS JOIN clients c";
 
 const TIES: &str = " WHERE a.tenant_id = $1 AND c.tenant_id = $1 AND c.id = a.client_id AND p.tenant_id = $1 \
-    AND p.device_id = a.primary_device_id";
+    AND p.device_id = a.primary_device_id AND d.tenant_id = $1 AND d.id = a.primary_device_id AND o.tenant_id = $1 \
+    AND o.id = d.organization_id AND i.tenant_id = $1 AND i.id = d.integration_id";
 
-/// How words are looked up: by the text index, or where they are common by reading along the sort.
-pub(crate) enum TextPlan {
-    None,
-    /// Row ids, few (SQLite).
-    Rows(Vec<i64>),
-    /// Each word somewhere in the text.
-    Words(Vec<String>),
+/// Few devices are missing: they lead, whatever the sort.
+const FROM_MISSING: &str =
+    " FROM rmm_devices m CROSS JOIN assets a CROSS JOIN clients c CROSS JOIN device_presence p";
+const MISSING: &str = " AND m.tenant_id = $1 AND m.missing_since > 0 AND a.primary_device_id = m.id";
+
+/// How words are looked up. Words of one or two letters are looked for in names alone: no index holds them.
+#[derive(Default)]
+pub(crate) struct TextPlan {
+    /// Row ids from the text index, where they are few (SQLite).
+    rows: Option<Vec<i64>>,
+    /// Words that are common, or that PostgreSQL's index finds by itself: somewhere in the text.
+    words: Vec<String>,
+    /// Short words, somewhere in the name.
+    in_names: Vec<String>,
 }
 
 impl TextPlan {
     pub(crate) async fn choose(tenant: &Tenant<'_>, filter: &AssetFilter) -> Result<TextPlan> {
-        let words: Vec<String> =
-            filter.text.as_deref().unwrap_or("").split_whitespace().map(str::to_lowercase).collect();
-        if words.is_empty() {
-            return Ok(TextPlan::None);
+        let words = filter.text.as_deref().unwrap_or("").split_whitespace().map(str::to_lowercase);
+        let (words, in_names): (Vec<String>, Vec<String>) = words.partition(|word| word.chars().count() >= 3);
+        if words.is_empty() || tenant.store.engine() == Engine::Postgres {
+            return Ok(TextPlan { rows: None, words, in_names });
         }
-        // The index holds runs of three letters: shorter words are not in it.
-        let indexed: Vec<String> = words
-            .iter()
-            .filter(|word| word.chars().count() >= 3)
-            .map(|word| format!("\"{}\"", word.replace('"', "\"\"")))
-            .collect();
-        if tenant.store.engine() == Engine::Postgres || indexed.len() < words.len() {
-            return Ok(TextPlan::Words(words));
-        }
-        let rows: Vec<(i64,)> = tenant.db().all(&MATCHES, args![indexed.join(" AND ")]).await?;
+        let quoted: Vec<String> =
+            words.iter().map(|word| format!("\"{}\"", word.replace('"', "\"\""))).collect();
+        let rows: Vec<(i64,)> = tenant.db().all(&MATCHES, args![quoted.join(" AND ")]).await?;
         if rows.len() as u64 > MAX_COUNT {
-            return Ok(TextPlan::Words(words));
+            return Ok(TextPlan { rows: None, words, in_names });
         }
-        Ok(TextPlan::Rows(rows.into_iter().map(|(id,)| id).collect()))
+        let rows = Some(rows.into_iter().map(|(id,)| id).collect());
+        Ok(TextPlan { rows, words: Vec::new(), in_names })
     }
 }
 
@@ -113,22 +113,20 @@ impl Builder {
 
     fn filter(&mut self, filter: &AssetFilter, text: &TextPlan) {
         self.filter_columns(filter);
-        match (text, self.engine) {
-            (TextPlan::None, _) => {}
-            (TextPlan::Rows(rows), _) => {
-                let rows = serde_json::to_string(rows).unwrap_or_default();
-                self.bind(" AND a.row_id IN (SELECT value FROM json_each(?))", args![rows]);
-            }
-            (TextPlan::Words(words), Engine::Sqlite) => {
-                for word in words {
-                    self.bind(" AND instr(a.search_text, ?) > 0", args![word]);
-                }
-            }
-            (TextPlan::Words(words), Engine::Postgres) => {
-                for word in words {
+        if let Some(rows) = &text.rows {
+            let rows = serde_json::to_string(rows).unwrap_or_default();
+            self.bind(" AND a.row_id IN (SELECT value FROM json_each(?))", args![rows]);
+        }
+        for word in &text.words {
+            match self.engine {
+                Engine::Sqlite => self.bind(" AND instr(a.search_text, ?) > 0", args![word]),
+                Engine::Postgres => {
                     self.bind(" AND a.search_text LIKE ? ESCAPE '\\'", args![cursor::like_pattern(word)]);
                 }
             }
+        }
+        for word in &text.in_names {
+            self.bind(" AND a.name_key LIKE ? ESCAPE '\\'", args![cursor::like_pattern(word)]);
         }
     }
 
@@ -166,12 +164,11 @@ impl Builder {
             Some(false) => self.push(" AND NOT a.needs_reboot"),
             None => {}
         }
-        const MISSING: &str =
-            "(SELECT m.id FROM rmm_devices m WHERE m.tenant_id = $1 AND m.missing_since IS NOT NULL)";
-        match filter.missing {
-            Some(true) => self.text.push_str(&format!(" AND a.primary_device_id IN {MISSING}")),
-            Some(false) => self.text.push_str(&format!(" AND a.primary_device_id NOT IN {MISSING}")),
-            None => {}
+        if filter.missing == Some(false) {
+            self.push(
+                " AND a.primary_device_id NOT IN (SELECT m.id FROM rmm_devices m WHERE m.tenant_id = $1 \
+                 AND m.missing_since > 0)",
+            );
         }
     }
 
@@ -213,23 +210,49 @@ impl Builder {
 
 fn position(sort: AssetSort, after: &Cursor) -> Vec<Value> {
     match sort {
-        AssetSort::Name => args![after.text(0), after.id()],
-        AssetSort::Client => args![after.text(0), after.text(1), after.text(2), after.id()],
-        AssetSort::Type | AssetSort::Os => args![after.text(0), after.text(1), after.id()],
-        AssetSort::LastSeen | AssetSort::Created => args![after.number(0), after.id()],
+        AssetSort::Name => args![after.text(1), after.id()],
+        AssetSort::Client => args![after.text(1), after.text(2), after.text(3), after.id()],
+        AssetSort::Type | AssetSort::Os => args![after.text(1), after.text(2), after.id()],
+        AssetSort::LastSeen | AssetSort::Created => args![after.number(1), after.id()],
     }
 }
 
-/// The cursor after a row.
-pub(super) fn cursor_after(sort: AssetSort, row: &AssetRow) -> String {
-    match sort {
-        AssetSort::Name => Cursor::write(&[&row.name_key], &row.id),
-        AssetSort::Client => Cursor::write(&[&row.client_key, row.client_id(), &row.name_key], &row.id),
-        AssetSort::Type => Cursor::write(&[&row.asset_type, &row.name_key], &row.id),
-        AssetSort::Os => Cursor::write(&[&row.os, &row.name_key], &row.id),
-        AssetSort::LastSeen => Cursor::write(&[&row.last_seen.to_string()], &row.device_id),
-        AssetSort::Created => Cursor::write(&[&row.created_at.to_string()], &row.id),
+/// Names a sort in its cursors: a cursor is no position in another order.
+fn order_name(sort: AssetSort, direction: Direction) -> String {
+    match direction {
+        Direction::Ascending => sort.name().to_owned(),
+        Direction::Descending => format!("-{}", sort.name()),
     }
+}
+
+/// Reads a cursor of this order; one of another is refused.
+pub(super) fn read_cursor(text: Option<&str>, sort: AssetSort, direction: Direction) -> Result<Cursor> {
+    let cursor = Cursor::read(text)?;
+    if cursor.is_start() || cursor.text(0) == order_name(sort, direction) {
+        return Ok(cursor);
+    }
+    Err(StoreError::Conflict { what: "bad_cursor" })
+}
+
+/// The cursor after a row.
+pub(super) fn cursor_after(sort: AssetSort, direction: Direction, row: &AssetRow) -> String {
+    let order = order_name(sort, direction);
+    let number;
+    let (values, id): (&[&str], &str) = match sort {
+        AssetSort::Name => (&[&order, &row.name_key], &row.id),
+        AssetSort::Client => (&[&order, &row.client_key, row.client_id(), &row.name_key], &row.id),
+        AssetSort::Type => (&[&order, &row.asset_type, &row.name_key], &row.id),
+        AssetSort::Os => (&[&order, &row.os, &row.name_key], &row.id),
+        AssetSort::LastSeen => {
+            number = row.last_seen.to_string();
+            (&[&order, &number], &row.device_id)
+        }
+        AssetSort::Created => {
+            number = row.created_at.to_string();
+            (&[&order, &number], &row.id)
+        }
+    };
+    Cursor::write(values, id)
 }
 
 /// One asset by its id.
@@ -268,12 +291,16 @@ fn compose(
 ) -> (Text<'static>, Vec<Value>) {
     let mut builder = Builder::new(engine, tenant);
     let from = match sort {
+        _ if filter.missing == Some(true) => FROM_MISSING,
         AssetSort::Client => FROM_CLIENTS,
         AssetSort::LastSeen => FROM_PRESENCE,
         AssetSort::Name | AssetSort::Type | AssetSort::Os | AssetSort::Created => FROM_ASSETS,
     };
     for fragment in [COLUMNS, from, JOINS, TIES] {
         builder.push(fragment);
+    }
+    if filter.missing == Some(true) {
+        builder.push(MISSING);
     }
     builder.filter(filter, text);
     builder.sort(sort, direction, after, limit);
@@ -293,7 +320,13 @@ pub(super) fn count(
             " JOIN device_presence p ON p.tenant_id = a.tenant_id AND p.device_id = a.primary_device_id",
         );
     }
+    if filter.missing == Some(true) {
+        builder.push(" CROSS JOIN rmm_devices m");
+    }
     builder.push(" WHERE a.tenant_id = $1");
+    if filter.missing == Some(true) {
+        builder.push(MISSING);
+    }
     builder.filter(filter, text);
     builder.push(" LIMIT 1001) AS found");
     builder.finish()
@@ -323,16 +356,19 @@ pub(crate) fn examples(engine: Engine) -> Vec<String> {
         needs_reboot: Some(true),
         missing: Some(false),
     };
-    let words = TextPlan::Words(vec!["x".to_owned()]);
+    let words = TextPlan { rows: None, words: vec!["x".to_owned()], in_names: vec!["y".to_owned()] };
     let start = Cursor::default();
-    let later = Cursor::read(Some(&Cursor::write(&["1", "1", "1"], "1"))).unwrap_or_default();
+    let later = Cursor::read(Some(&Cursor::write(&["1", "1", "1", "1"], "1"))).unwrap_or_default();
+    let none = TextPlan::default();
+    let gone = AssetFilter { missing: Some(true), ..AssetFilter::default() };
     let mut found = Vec::new();
     for sort in AssetSort::ALL {
         for direction in [Direction::Ascending, Direction::Descending] {
             for (after, filter, text) in [
-                (&start, &AssetFilter::default(), &TextPlan::None),
-                (&later, &AssetFilter::default(), &TextPlan::None),
+                (&start, &AssetFilter::default(), &none),
+                (&later, &AssetFilter::default(), &none),
                 (&later, &filter, &words),
+                (&later, &gone, &words),
             ] {
                 let (query, _) = compose(engine, TenantId(1), filter, text, sort, direction, after, 1);
                 if let Text::Composed(text) = query {
