@@ -98,7 +98,8 @@ pub struct AssetFilter {
     pub asset_type: Option<AssetType>,
     /// With this status.
     pub status: Option<Status>,
-    /// Words, each somewhere in name, serial, addresses, model, operating system.
+    /// Words, each somewhere in name, serial, addresses, model, operating system; in the name alone where all of them
+    /// have only one or two letters.
     pub text: Option<String>,
     /// Seen at or after.
     pub seen_after: Option<Time>,

@@ -49,32 +49,42 @@ const FROM_MISSING: &str =
     " FROM rmm_devices m CROSS JOIN assets a CROSS JOIN clients c CROSS JOIN device_presence p";
 const MISSING: &str = " AND m.tenant_id = $1 AND m.missing_since > 0 AND a.primary_device_id = m.id";
 
-/// How words are looked up. Words of one or two letters are looked for in names alone: no index holds them.
+/// How words are looked up. Where all words have one or two letters they are looked for in names alone: no index holds
+/// them, and reading all texts would take long.
 #[derive(Default)]
 pub(crate) struct TextPlan {
     /// Row ids from the text index, where they are few (SQLite).
     rows: Option<Vec<i64>>,
-    /// Words that are common, or that PostgreSQL's index finds by itself: somewhere in the text.
+    /// Words somewhere in the text.
     words: Vec<String>,
-    /// Short words, somewhere in the name.
+    /// Words somewhere in the name.
     in_names: Vec<String>,
 }
 
 impl TextPlan {
     pub(crate) async fn choose(tenant: &Tenant<'_>, filter: &AssetFilter) -> Result<TextPlan> {
-        let words = filter.text.as_deref().unwrap_or("").split_whitespace().map(str::to_lowercase);
-        let (words, in_names): (Vec<String>, Vec<String>) = words.partition(|word| word.chars().count() >= 3);
-        if words.is_empty() || tenant.store.engine() == Engine::Postgres {
-            return Ok(TextPlan { rows: None, words, in_names });
+        let words: Vec<String> =
+            filter.text.as_deref().unwrap_or("").split_whitespace().map(str::to_lowercase).collect();
+        let is_long = |word: &String| word.chars().count() >= 3;
+        if !words.iter().any(is_long) {
+            return Ok(TextPlan { in_names: words, ..TextPlan::default() });
         }
-        let quoted: Vec<String> =
-            words.iter().map(|word| format!("\"{}\"", word.replace('"', "\"\""))).collect();
+        if tenant.store.engine() == Engine::Postgres {
+            return Ok(TextPlan { words, ..TextPlan::default() });
+        }
+        let long = words.iter().filter(|word| is_long(word));
+        let quoted: Vec<String> = long.map(|word| format!("\"{}\"", word.replace('"', "\"\""))).collect();
         let rows: Vec<(i64,)> = tenant.db().all(&MATCHES, args![quoted.join(" AND ")]).await?;
         if rows.len() as u64 > MAX_COUNT {
-            return Ok(TextPlan { rows: None, words, in_names });
+            // Common words: reading along the sort finds a page soon.
+            return Ok(TextPlan { words, ..TextPlan::default() });
         }
         let rows = Some(rows.into_iter().map(|(id,)| id).collect());
-        Ok(TextPlan { rows, words: Vec::new(), in_names })
+        Ok(TextPlan {
+            rows,
+            words: words.into_iter().filter(|word| !is_long(word)).collect(),
+            in_names: Vec::new(),
+        })
     }
 }
 

@@ -4,12 +4,16 @@
 //! decompression, one buffer. It understands answers with a length and chunked ones, and nothing else.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
+
+/// A server may close a connection that was silent for longer.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// An answer, whole.
 pub(crate) struct Answer {
@@ -115,12 +119,12 @@ impl Connection {
     }
 }
 
-/// Calls one after the other, from code that is not async. A connection that broke is opened anew.
+/// Calls one after the other, from code that is not async. A connection that broke or was silent is opened anew.
 pub(crate) struct Client {
     runtime: Runtime,
     url: String,
     token: Option<String>,
-    connection: Option<Connection>,
+    connection: Option<(Connection, Instant)>,
 }
 
 impl Client {
@@ -142,12 +146,12 @@ impl Client {
     /// Any request, any answer.
     pub(crate) fn send(&mut self, method: &str, path: &str, body: Option<&Value>) -> Result<Answer> {
         let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.runtime.block_on(Connection::open(&self.url, self.token.as_deref()))?,
+            Some((connection, used_at)) if used_at.elapsed() < SILENCE => connection,
+            _ => self.runtime.block_on(Connection::open(&self.url, self.token.as_deref()))?,
         };
         let answer = self.runtime.block_on(connection.send(method, path, body));
         if answer.is_ok() {
-            self.connection = Some(connection);
+            self.connection = Some((connection, Instant::now()));
         }
         answer
     }

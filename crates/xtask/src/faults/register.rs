@@ -76,7 +76,7 @@ impl Register {
             let id = text(&agent["agent_id"])?;
             match self.machines.get(&id) {
                 None => problems.push(format!("the machine `{id}` is not in the register")),
-                Some(machine) if machine.organization != agent["client"].to_string() => {
+                Some(machine) if agent["client"] != machine.organization.parse::<u64>().unwrap_or(0) => {
                     problems.push(format!("the machine `{id}` is in another organization"));
                 }
                 Some(_) => {}
