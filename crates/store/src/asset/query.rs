@@ -44,6 +44,11 @@ const TIES: &str = " WHERE a.tenant_id = $1 AND c.tenant_id = $1 AND c.id = a.cl
     AND p.device_id = a.primary_device_id AND d.tenant_id = $1 AND d.id = a.primary_device_id AND o.tenant_id = $1 \
     AND o.id = d.organization_id AND i.tenant_id = $1 AND i.id = d.integration_id";
 
+/// Few rows of the text index: they lead, whatever the sort.
+const FROM_ROWS: &str = " FROM (SELECT value AS row_id FROM json_each(?)) AS k CROSS JOIN assets a CROSS JOIN clients c \
+    CROSS JOIN device_presence p";
+const ROWS: &str = " AND a.row_id = k.row_id";
+
 /// Few devices are missing: they lead, whatever the sort.
 const FROM_MISSING: &str =
     " FROM rmm_devices m CROSS JOIN assets a CROSS JOIN clients c CROSS JOIN device_presence p";
@@ -123,10 +128,6 @@ impl Builder {
 
     fn filter(&mut self, filter: &AssetFilter, text: &TextPlan) {
         self.filter_columns(filter);
-        if let Some(rows) = &text.rows {
-            let rows = serde_json::to_string(rows).unwrap_or_default();
-            self.bind(" AND a.row_id IN (SELECT value FROM json_each(?))", args![rows]);
-        }
         for word in &text.words {
             match self.engine {
                 Engine::Sqlite => self.bind(" AND instr(a.search_text, ?) > 0", args![word]),
@@ -306,8 +307,19 @@ fn compose(
         AssetSort::LastSeen => FROM_PRESENCE,
         AssetSort::Name | AssetSort::Type | AssetSort::Os | AssetSort::Created => FROM_ASSETS,
     };
-    for fragment in [COLUMNS, from, JOINS, TIES] {
+    builder.push(COLUMNS);
+    match &text.rows {
+        Some(rows) => builder.bind(FROM_ROWS, args![serde_json::to_string(rows).unwrap_or_default()]),
+        None => builder.push(from),
+    }
+    if text.rows.is_some() && filter.missing == Some(true) {
+        builder.push(" CROSS JOIN rmm_devices m");
+    }
+    for fragment in [JOINS, TIES] {
         builder.push(fragment);
+    }
+    if text.rows.is_some() {
+        builder.push(ROWS);
     }
     if filter.missing == Some(true) {
         builder.push(MISSING);
@@ -324,7 +336,12 @@ pub(super) fn count(
     text: &TextPlan,
 ) -> (Text<'static>, Vec<Value>) {
     let mut builder = Builder::new(tenant.store.engine(), tenant.id);
-    builder.push("SELECT COUNT(*) FROM (SELECT 1 FROM assets a");
+    builder.push("SELECT COUNT(*) FROM (SELECT 1 FROM ");
+    if let Some(rows) = &text.rows {
+        let rows = serde_json::to_string(rows).unwrap_or_default();
+        builder.bind("(SELECT value AS row_id FROM json_each(?)) AS k CROSS JOIN ", args![rows]);
+    }
+    builder.push("assets a");
     if filter.seen_after.is_some() || filter.seen_before.is_some() {
         builder.push(
             " JOIN device_presence p ON p.tenant_id = a.tenant_id AND p.device_id = a.primary_device_id",
@@ -334,6 +351,9 @@ pub(super) fn count(
         builder.push(" CROSS JOIN rmm_devices m");
     }
     builder.push(" WHERE a.tenant_id = $1");
+    if text.rows.is_some() {
+        builder.push(ROWS);
+    }
     if filter.missing == Some(true) {
         builder.push(MISSING);
     }

@@ -98,6 +98,7 @@ fn measure(options: &Options, home: Home) -> Result<Line> {
     let mut load = Load::prepare(&mut rig, options)?;
     eprintln!("{engine}: {} lists, {} searches", load.lists.len(), load.searches.len());
     let length = Duration::from_secs(options.seconds);
+    load.by_order()?;
     let list_idle = load.time(Kind::List, length)?;
     let search_idle = load.time(Kind::Search, length)?;
     rig.hold_details()?;
@@ -200,12 +201,36 @@ impl Load {
         times(samples, started.elapsed(), system::cpu(self.pid)? - cpu)
     }
 
+    /// Each order of a list for itself, one request at a time: where the time goes, for people.
+    fn by_order(&self) -> Result<()> {
+        const EACH: usize = 100;
+        let mut client = Client::new(&self.url, Some(&self.token))?;
+        for sort in SORTS {
+            let of_sort = self
+                .lists
+                .iter()
+                .filter(|path| path.contains(&format!("sort={sort}&")) || path.ends_with(sort));
+            let of_sort: Vec<&String> = of_sort.collect();
+            let mut samples = Vec::new();
+            let (cpu, started) = (system::cpu(self.pid)?, Instant::now());
+            for path in of_sort.iter().step_by((of_sort.len() / EACH).max(1)) {
+                let sent = Instant::now();
+                client.get(path)?;
+                samples.push((sent.elapsed(), path.as_str()));
+            }
+            let found = times(samples, started.elapsed(), system::cpu(self.pid)? - cpu)?;
+            let (p50, p99, cpu) = (found.p50_ms, found.p99_ms, found.cpu_ms);
+            eprintln!("sort={sort}: p50 {p50} ms, p99 {p99} ms, {cpu} ms of CPU; slowest {}", found.slowest);
+        }
+        Ok(())
+    }
+
     /// The same while syncs run: a slice at a time, so that this thread can start the next sync in between.
     fn time_beside(&mut self, kind: Kind, length: Duration, syncs: &mut Syncs<'_>) -> Result<Times> {
         const SLICE: Duration = Duration::from_millis(250);
         syncs.keep_busy()?;
         self.send(kind, Instant::now() + WARM_UP)?;
-        let (cpu, started) = (system::cpu(self.pid)?, Instant::now());
+        let cpu = system::cpu(self.pid)?;
         let mut sent_for = Duration::ZERO;
         let mut samples = Vec::new();
         while sent_for < length {
@@ -214,7 +239,6 @@ impl Load {
             samples.extend(self.send(kind, slice + SLICE)?);
             sent_for += slice.elapsed();
         }
-        let _with_gaps = started;
         times(samples, sent_for, system::cpu(self.pid)? - cpu)
     }
 

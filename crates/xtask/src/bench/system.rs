@@ -1,6 +1,6 @@
 //! What the kernel knows: bytes written and memory of a process, and how fast the disk is this minute.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -46,17 +46,14 @@ fn field(path: &str, name: &str) -> Result<u64> {
 /// How many small writes a second become durable on the disk of this folder, measured for a moment.
 pub(crate) fn fsyncs_per_s(folder: &Path) -> Result<f64> {
     const LENGTH: Duration = Duration::from_millis(300);
-    let path = folder.join("fsync-probe");
-    let mut file = File::create(&path)?;
+    let mut file = tempfile::tempfile_in(folder)?;
     let (started, mut n) = (Instant::now(), 0_u32);
     while started.elapsed() < LENGTH {
         file.write_all(&[0; 4096])?;
         file.sync_data()?;
         n += 1;
     }
-    let rate = f64::from(n) / started.elapsed().as_secs_f64();
-    fs::remove_file(&path)?;
-    Ok(rate)
+    Ok(f64::from(n) / started.elapsed().as_secs_f64())
 }
 
 /// Lets the file's log be folded into it by a connection of ours; answers the bytes that this wrote.
