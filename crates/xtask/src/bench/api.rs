@@ -20,7 +20,7 @@ use super::{Engine, Engines, rounded, system};
 const WARM_UP: Duration = Duration::from_secs(2);
 
 /// Pages walked for each order to meet cursors.
-const WALK: usize = 30;
+const WALK: usize = 8;
 
 /// Orders of a list.
 const SORTS: [&str; 7] = ["name", "-name", "client", "type", "os", "last_seen", "-created"];
