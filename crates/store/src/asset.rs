@@ -2,13 +2,11 @@
 
 use domain::{
     Time,
-    asset::{Asset, AssetFilter, AssetSort, AssetSource, AssetType, Direction},
+    asset::{Asset, AssetFilter, AssetSort, AssetType, Direction},
     client::name_key,
-    device::Presence,
     event::kind,
-    id::{AssetId, ClientId, DeviceId, IntegrationId, OrganizationId, ProposalId, SiteId, TypedId},
+    id::{AssetId, ProposalId, TypedId},
     page::{Page, PageRequest, Total},
-    status::{self, Status, Thresholds},
 };
 use sqlx::FromRow;
 
@@ -23,11 +21,16 @@ use crate::{
     sql::statements,
 };
 
+mod order;
 mod query;
+mod row;
 
-pub(crate) use query::ALL as MATCHES;
+use order::Order;
+pub(crate) use query::ALL as QUERY_STATEMENTS;
+use query::Matching;
 #[cfg(test)]
 pub(crate) use query::examples;
+use row::{AssetRow, Settings};
 
 statements! {
     COUNT_KEPT = [
@@ -55,112 +58,6 @@ statements! {
         "UPDATE asset_proposals SET state = 'dismissed', decided_at = $3, decided_by = $4 \
          WHERE tenant_id = $1 AND id = $2"
     ];
-}
-
-#[derive(FromRow)]
-pub(crate) struct AssetRow {
-    pub(crate) id: String,
-    client_id: String,
-    client_name: String,
-    pub(crate) client_key: String,
-    site_id: Option<String>,
-    site_name: Option<String>,
-    name: String,
-    pub(crate) name_key: String,
-    pub(crate) asset_type: String,
-    pub(crate) os: String,
-    locked: String,
-    note: Option<String>,
-    status: String,
-    observed_at: Option<i64>,
-    absent_since: Option<i64>,
-    is_active: bool,
-    settings: String,
-    pub(crate) last_seen: i64,
-    vendor_status: Option<String>,
-    booted_at: Option<i64>,
-    user_name: Option<String>,
-    user_is_current: bool,
-    offline_minutes: Option<i64>,
-    overdue_minutes: Option<i64>,
-    facts: String,
-    facts_at: i64,
-    detail: Option<String>,
-    detail_at: Option<i64>,
-    rmm_provider: String,
-    integration_id: String,
-    integration_name: String,
-    pub(crate) device_id: String,
-    external_id: String,
-    organization_id: String,
-    organization_external_id: String,
-    organization_name: String,
-    missing_since: Option<i64>,
-    missing_note: Option<String>,
-    pub(crate) created_at: i64,
-    updated_at: i64,
-}
-
-impl AssetRow {
-    pub(crate) fn client_id(&self) -> &str {
-        &self.client_id
-    }
-
-    fn into_asset(self, now: Time) -> Result<Asset> {
-        let corrupt = || StoreError::Corrupt { what: "asset" };
-        let settings: domain::integration::IntegrationSettings =
-            serde_json::from_str(&self.settings).map_err(|_| corrupt())?;
-        // A device that is not listed was last looked at when it was last listed.
-        let observed_at = self.absent_since.or(self.observed_at).map(Time);
-        let interval = std::time::Duration::from_secs(settings.presence_interval_s.into());
-        let minutes = |n: Option<i64>| n.and_then(|n| u32::try_from(n).ok());
-        let own = minutes(self.offline_minutes).zip(minutes(self.overdue_minutes));
-        let thresholds = own.map_or(status::ASSUMED, |(offline_minutes, overdue_minutes)| Thresholds {
-            offline_minutes,
-            overdue_minutes,
-        });
-        Ok(Asset {
-            id: AssetId::from_db(&self.id).map_err(|_| corrupt())?,
-            client_id: ClientId::from_db(&self.client_id).map_err(|_| corrupt())?,
-            client_name: self.client_name,
-            site_id: self.site_id.map(|id| SiteId::from_db(&id)).transpose().map_err(|_| corrupt())?,
-            site_name: self.site_name,
-            name: self.name,
-            asset_type: AssetType::from_name(&self.asset_type).ok_or_else(corrupt)?,
-            locked: serde_json::from_str(&self.locked).map_err(|_| corrupt())?,
-            note: self.note,
-            status: Status::from_name(&self.status).ok_or_else(corrupt)?,
-            observed_at,
-            status_stale: !self.is_active || status::is_stale(observed_at, interval, now),
-            thresholds,
-            thresholds_assumed: own.is_none(),
-            presence: Presence {
-                last_seen: (self.last_seen > 0).then_some(Time(self.last_seen)),
-                vendor_status: self.vendor_status.as_deref().and_then(Status::from_name),
-                booted_at: self.booted_at.map(Time),
-                user: self.user_name,
-                user_is_current: self.user_is_current,
-            },
-            facts: serde_json::from_str(&self.facts).map_err(|_| corrupt())?,
-            facts_at: Time(self.facts_at),
-            detail: self.detail.as_deref().map(serde_json::from_str).transpose().map_err(|_| corrupt())?,
-            detail_at: self.detail_at.map(Time),
-            source: AssetSource {
-                rmm_provider: self.rmm_provider,
-                integration_id: IntegrationId::from_db(&self.integration_id).map_err(|_| corrupt())?,
-                integration_name: self.integration_name,
-                device_id: DeviceId::from_db(&self.device_id).map_err(|_| corrupt())?,
-                external_id: self.external_id,
-                organization_id: OrganizationId::from_db(&self.organization_id).map_err(|_| corrupt())?,
-                organization_external_id: self.organization_external_id,
-                organization_name: self.organization_name,
-                missing_since: self.missing_since.map(Time),
-                missing_note: self.missing_note,
-            },
-            created_at: Time(self.created_at),
-            updated_at: Time(self.updated_at),
-        })
-    }
 }
 
 /// Columns of an asset that a person's change writes.
@@ -221,10 +118,10 @@ impl Assets<'_> {
     /// One asset.
     pub async fn get(&self, id: AssetId) -> Result<Asset> {
         let (text, values) = query::one(self.0.id, id);
-        self.0.db().one::<AssetRow>(text, values).await?.into_asset(self.0.now)
+        self.0.db().one::<AssetRow>(text, values).await?.into_asset(&mut Settings::default(), self.0.now)
     }
 
-    /// A page of the assets that match. `limit` may be larger than a page of the API, for exports.
+    /// A page of the assets that match, each without its `detail`. `limit` may be larger than a page of the API.
     pub async fn list(
         &self,
         filter: &AssetFilter,
@@ -232,9 +129,10 @@ impl Assets<'_> {
         direction: Direction,
         page: &PageRequest,
     ) -> Result<Page<Asset>> {
-        let text = query::TextPlan::choose(self.0, filter).await?;
-        let (items, next_cursor) = self.page_of(filter, &text, sort, direction, page).await?;
-        let total = self.total(filter, &text).await?;
+        let matching = Matching::resolve(self.0, filter).await?;
+        let total = self.total(&matching).await?;
+        let order = Order { sort, direction };
+        let (items, next_cursor) = self.page_of(&matching, Some(total), order, page).await?;
         Ok(Page { items, next_cursor, total })
     }
 
@@ -246,44 +144,73 @@ impl Assets<'_> {
         direction: Direction,
         page: &PageRequest,
     ) -> Result<(Vec<Asset>, Option<String>)> {
-        let text = query::TextPlan::choose(self.0, filter).await?;
-        self.page_of(filter, &text, sort, direction, page).await
+        let matching = Matching::resolve(self.0, filter).await?;
+        self.page_of(&matching, None, Order { sort, direction }, page).await
     }
 
     async fn page_of(
         &self,
-        filter: &AssetFilter,
-        text: &query::TextPlan,
-        sort: AssetSort,
-        direction: Direction,
+        matching: &Matching<'_>,
+        counted: Option<Total>,
+        order: Order,
         page: &PageRequest,
     ) -> Result<(Vec<Asset>, Option<String>)> {
-        let after = query::read_cursor(page.cursor.as_deref(), sort, direction)?;
+        let after = order.read_cursor(page.cursor.as_deref())?;
+        let lead = matching.lead(order.sort, self.are_few(matching, counted, order.sort).await?);
         let limit = i64::from(page.limit) + 1;
-        let (text, values) = query::page(self.0, filter, text, sort, direction, &after, limit);
-        let rows: Vec<AssetRow> = self.0.db().all(text, values).await?;
-        let (rows, next_cursor) =
-            cursor::cut(rows, page.limit, |row| query::cursor_after(sort, direction, row));
-        let items = rows.into_iter().map(|row| row.into_asset(self.0.now)).collect::<Result<_>>()?;
+        let (text, values) = matching.page(lead, order, &after, limit);
+        let rows: Vec<AssetRow> = self.0.db().packed(text, values).await?;
+        let (rows, next_cursor) = cursor::cut(rows, page.limit, |row| order.cursor_after(row));
+        let items = row::into_assets(rows, self.0.now)?;
         Ok((items, next_cursor))
     }
 
+    /// Are there so few that sorting them costs less than reading along the order until a page is full?
+    async fn are_few(
+        &self,
+        matching: &Matching<'_>,
+        counted: Option<Total>,
+        sort: AssetSort,
+    ) -> Result<bool> {
+        /// Reading along the order of 100,000 assets finds a page of 4,000 of them after 1,250.
+        const FEW: u64 = 4_000;
+        if let Some(Total::Exact(n)) = counted {
+            return Ok(n <= FEW);
+        }
+        if let Some(words) = matching.indexed() {
+            let (hits,): (i64,) = self.0.db().one(&query::HITS, args![words, FEW + 1]).await?;
+            return Ok(u64::try_from(hits).unwrap_or(0) <= FEW);
+        }
+        match matching.client() {
+            Some(client) if !matches!(sort, AssetSort::Name | AssetSort::Client) => {
+                Ok(self.kept_count(client, "").await? <= FEW)
+            }
+            _ => Ok(false),
+        }
+    }
+
     /// A kept counter answers where there is one; else counting stops at a thousand.
-    async fn total(&self, filter: &AssetFilter, text: &query::TextPlan) -> Result<Total> {
+    async fn total(&self, matching: &Matching<'_>) -> Result<Total> {
+        let filter = matching.filter;
         let of_counter = AssetFilter {
             client_id: filter.client_id,
             provider: filter.provider.clone(),
             ..AssetFilter::default()
         };
         if *filter == of_counter {
-            let client = filter.client_id.map(TypedId::to_db).unwrap_or_default();
-            let provider = filter.provider.clone().unwrap_or_default();
-            let (n,): (i64,) = self.0.db().one(&COUNT_KEPT, args![self.0.id, client, provider]).await?;
-            return Ok(Total::Exact(u64::try_from(n).unwrap_or(0)));
+            let client = matching.client().unwrap_or_default();
+            let provider = filter.provider.as_deref().unwrap_or_default();
+            return Ok(Total::Exact(self.kept_count(client, provider).await?));
         }
-        let (text, values) = query::count(self.0, filter, text);
+        let (text, values) = matching.count();
         let (n,): (i64,) = self.0.db().one(text, values).await?;
         Ok(bounded_total(n))
+    }
+
+    /// Assets of a client and a provider; an empty text stands for all.
+    async fn kept_count(&self, client: &str, provider: &str) -> Result<u64> {
+        let (n,): (i64,) = self.0.db().one(&COUNT_KEPT, args![self.0.id, client, provider]).await?;
+        Ok(u64::try_from(n).unwrap_or(0))
     }
 
     /// Writes what a person changed.

@@ -72,9 +72,7 @@ impl Store {
     pub async fn find_token(&self, text: &str, now: Time) -> Result<Option<TokenUser>> {
         let found: Option<(i64, String)> = self.db.maybe(&FIND_TOKEN, args![digest(text)]).await?;
         let Some((tenant, token)) = found else { return Ok(None) };
-        let tenant = self.found(tenant, now);
-        let token = tenant.tokens().get(read_id::<TokenId>(&token)?).await?;
-        let user = tenant.users().get(token.user).await?;
+        let (token, user) = self.found(tenant, now).tokens().with_user(read_id::<TokenId>(&token)?).await?;
         Ok(Some(TokenUser { token, user }))
     }
 

@@ -15,7 +15,7 @@ pub fn all() -> Vec<(&'static str, &'static Sql)> {
         secret::ALL,
         absence::ALL,
         asset::ALL,
-        asset::MATCHES,
+        asset::QUERY_STATEMENTS,
         client::ALL,
         detail::ALL,
         device::ALL,

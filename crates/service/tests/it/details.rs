@@ -116,12 +116,11 @@ on_both_engines! {
         assert_eq!((run.state, run.counts.updated), (RunState::Succeeded, 60));
         assert_eq!((run.counts.calls, world.control().counts().total()), (1, 1), "one page of a hundred");
         let filter = domain::asset::AssetFilter { integration_id: Some(second), ..Default::default() };
-        let bulk: BTreeMap<String, Option<DeviceDetail>> = world
-            .find(filter)
-            .await
-            .into_iter()
-            .map(|asset| (asset.source.external_id, asset.detail))
-            .collect();
+        let mut bulk = BTreeMap::new();
+        for listed in world.find(filter).await {
+            let asset = world.services.assets.get(&ctx, listed.id).await.unwrap();
+            bulk.insert(asset.source.external_id, asset.detail);
+        }
         assert_eq!(bulk, one_by_one);
     }
 }

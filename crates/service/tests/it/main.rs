@@ -8,6 +8,7 @@ mod devices;
 mod faults;
 mod integration;
 mod knox;
+mod lists;
 mod mapping;
 mod moves;
 mod organizations;

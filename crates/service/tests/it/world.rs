@@ -266,12 +266,15 @@ impl World {
         self.find(AssetFilter { text: Some(text.to_owned()), ..AssetFilter::default() }).await
     }
 
-    /// All assets by the agent's id.
+    /// All assets by the agent's id, each with its detail, which lists leave out.
     pub(crate) async fn assets(&self) -> BTreeMap<String, Asset> {
         let all = self.find(AssetFilter::default()).await;
         let count = all.len();
-        let by_agent: BTreeMap<String, Asset> =
-            all.into_iter().map(|asset| (asset.source.external_id.clone(), asset)).collect();
+        let mut by_agent = BTreeMap::new();
+        for listed in all {
+            let asset = self.services.assets.get(&self.ctx(), listed.id).await.unwrap();
+            by_agent.insert(asset.source.external_id.clone(), asset);
+        }
         assert_eq!(by_agent.len(), count, "an agent has one asset");
         by_agent
     }

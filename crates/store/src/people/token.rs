@@ -7,7 +7,7 @@ use domain::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{digest, opaque};
+use super::{User, digest, opaque, user::UserRow};
 use crate::{
     Tenant,
     db::args,
@@ -117,6 +117,22 @@ impl Tokens<'_> {
         row.try_into()
     }
 
+    /// The token of this id and the user it acts for.
+    pub(crate) async fn with_user(&self, id: TokenId) -> Result<(TokenInfo, User)> {
+        let row: TokenUserRow = self.tenant.db().one(&WITH_USER, args![self.tenant.id, id.to_db()]).await?;
+        let user = UserRow {
+            tenant_id: row.token.tenant_id,
+            id: row.token.user_id.clone(),
+            email: row.user_email,
+            name: row.user_name,
+            role: row.user_role,
+            disabled_at: row.user_disabled_at,
+            created_at: row.user_created_at,
+            updated_at: row.user_updated_at,
+        };
+        Ok((row.token.try_into()?, user.try_into()?))
+    }
+
     /// All tokens of the tenant, the newest first.
     pub async fn list(&self) -> Result<Vec<TokenInfo>> {
         let rows: Vec<TokenRow> = self.tenant.db().all(&LIST, args![self.tenant.id]).await?;
@@ -161,6 +177,18 @@ struct TokenRow {
     last_used_at: Option<i64>,
 }
 
+#[derive(sqlx::FromRow)]
+struct TokenUserRow {
+    #[sqlx(flatten)]
+    token: TokenRow,
+    user_email: String,
+    user_name: String,
+    user_role: String,
+    user_disabled_at: Option<i64>,
+    user_created_at: i64,
+    user_updated_at: i64,
+}
+
 impl TryFrom<TokenRow> for TokenInfo {
     type Error = StoreError;
 
@@ -194,6 +222,16 @@ statements! {
         "SELECT t.tenant_id, t.id, t.user_id, t.kind, t.name, t.permissions, t.last_four, t.created_at,
             t.expires_at, t.revoked_at, h.last_used_at
          FROM api_tokens AS t JOIN api_token_hashes AS h ON h.tenant_id = t.tenant_id AND h.token_id = t.id
+         WHERE t.tenant_id = $1 AND t.id = $2"
+    ];
+    // Before every request with a token: one question for both.
+    WITH_USER = [
+        "SELECT t.tenant_id, t.id, t.user_id, t.kind, t.name, t.permissions, t.last_four, t.created_at,
+            t.expires_at, t.revoked_at, h.last_used_at, u.email AS user_email, u.name AS user_name,
+            u.role AS user_role, u.disabled_at AS user_disabled_at, u.created_at AS user_created_at,
+            u.updated_at AS user_updated_at
+         FROM api_tokens AS t JOIN api_token_hashes AS h ON h.tenant_id = t.tenant_id AND h.token_id = t.id
+         JOIN users AS u ON u.tenant_id = t.tenant_id AND u.id = t.user_id
          WHERE t.tenant_id = $1 AND t.id = $2"
     ];
     LIST = [

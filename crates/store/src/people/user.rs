@@ -165,15 +165,15 @@ pub(super) async fn insert(tx: &mut Tx, tenant: TenantId, new: &NewUser<'_>, now
 }
 
 #[derive(sqlx::FromRow)]
-struct UserRow {
-    tenant_id: i64,
-    id: String,
-    email: String,
-    name: String,
-    role: String,
-    disabled_at: Option<i64>,
-    created_at: i64,
-    updated_at: i64,
+pub(super) struct UserRow {
+    pub(super) tenant_id: i64,
+    pub(super) id: String,
+    pub(super) email: String,
+    pub(super) name: String,
+    pub(super) role: String,
+    pub(super) disabled_at: Option<i64>,
+    pub(super) created_at: i64,
+    pub(super) updated_at: i64,
 }
 
 impl TryFrom<UserRow> for User {
