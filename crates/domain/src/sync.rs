@@ -137,12 +137,12 @@ pub struct SyncRun {
     pub ended_at: Option<Time>,
 }
 
-/// One item of a run: a row that failed, or in a preview what would happen to it.
+/// One item of a run: a row that failed, an organization that was skipped, or in a preview what would happen to a row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RunItem {
     /// Position.
     pub n: i64,
-    /// `failed`; in a preview `created`, `updated`, `moved`, `missing`.
+    /// `failed`, `skipped`; in a preview `created`, `updated`, `moved`, `missing`.
     pub action: String,
     /// The provider's id.
     pub external_id: Option<String>,
@@ -174,6 +174,8 @@ pub struct RunCounts {
     pub failed: u64,
     /// Organizations whose list was not complete.
     pub incomplete: u64,
+    /// Organizations that stopped being synced during the run: the rest of their list was left out.
+    pub skipped: u64,
     /// HTTP calls made.
     pub calls: u64,
 }

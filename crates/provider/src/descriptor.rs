@@ -1,5 +1,7 @@
 //! What a provider says about itself as data.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use url::Url;
 
@@ -47,6 +49,8 @@ pub struct AuthMode {
     pub fields: &'static [Field],
     /// Must be signed in for a token before anything can be read.
     pub needs_sign_in: bool,
+    /// How long a token lives at least after a use, where each use prolongs its life.
+    pub token_life: Option<Duration>,
 }
 
 /// One field of a form.

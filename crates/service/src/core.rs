@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use domain::{
@@ -180,6 +181,14 @@ impl Opened {
     pub(crate) fn needs_sign_in(&self) -> bool {
         let mode = self.provider.descriptor().auth_mode(&self.connection.auth_mode);
         mode.is_some_and(|mode| mode.needs_sign_in)
+    }
+
+    /// The name of the token in use and how long it lives at least after a use; none if use prolongs nothing.
+    pub(crate) fn token_life(&self) -> Option<(&'static str, Duration)> {
+        self.connection.token.as_ref()?;
+        let descriptor = self.provider.descriptor();
+        let mode = descriptor.auth_mode(&self.connection.auth_mode)?;
+        Some((descriptor.token_secret?, mode.token_life?))
     }
 
     /// Is there a token, and not this one? Then someone else signed in meanwhile.

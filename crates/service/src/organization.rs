@@ -1,18 +1,18 @@
 //! Organization mapping: which of the provider's organizations belongs to which client.
 
-use std::collections::HashMap;
-
 use domain::{
     Ctx,
     auth::Permission,
-    client::name_key,
     id::{ClientId, IntegrationId, OrganizationId},
     mapping::{ComparableName, Suggestion, suggest},
     organization::{MappingState, Organization},
     page::{Page, PageRequest},
 };
 pub use store::organization::OrganizationFilter;
-use store::{StoreError, organization::ClientChoice};
+use store::{
+    StoreError,
+    organization::{ClientChoice, MappingWish, Undone},
+};
 
 use crate::{
     client::{checked, taken},
@@ -147,7 +147,7 @@ impl Organizations {
             Some(ClientChoice::New(name)) => name.clone(),
             _ => String::new(),
         };
-        let mapped = tenant.organizations().map(id, state, client, auto_sync).await;
+        let mapped = tenant.organizations().map(MappingWish { id, state, client, auto_sync }).await;
         mapped.map_err(|error| match error {
             StoreError::Conflict { .. } => taken(error, &new_name),
             other => named("organization")(other),
@@ -155,18 +155,23 @@ impl Organizations {
         self.get(ctx, id).await
     }
 
-    /// Back to what it was before the last change.
+    /// Back to what it was before the last change. A client that was merged since is the one it was merged into.
     pub async fn undo(&self, ctx: &Ctx, id: OrganizationId) -> Result<OrganizationView> {
         ctx.require(Permission::SystemSettings)?;
         let undone = self.core.store.tenant(ctx).organizations().undo(id).await;
-        undone.map_err(|error| match error {
-            StoreError::Conflict { what: "nothing_to_undo" } => ServiceError::conflict(
+        match undone.map_err(named("organization"))? {
+            Undone::Restored => self.get(ctx, id).await,
+            Undone::NothingToUndo => Err(ServiceError::conflict(
                 "nothing_to_undo",
                 "there is no earlier state of this mapping to go back to",
-            ),
-            other => named("organization")(other),
-        })?;
-        self.get(ctx, id).await
+            )),
+            Undone::ClientArchived { name } => Err(ServiceError::conflict(
+                "client_archived",
+                format!(
+                    "before, this belonged to `{name}`, which is archived; restore that client first, or map the organization to another one"
+                ),
+            )),
+        }
     }
 
     /// Maps all unmapped organizations whose best suggestion is good enough and has no rival of the same score.
@@ -200,11 +205,13 @@ impl Organizations {
                 continue;
             };
             let is_new = matches!(choice, ClientChoice::New(_));
-            let mapped = tenant
-                .organizations()
-                .map(organization.id, MappingState::Mapped, Some(choice), request.auto_sync)
-                .await;
-            match mapped {
+            let wish = MappingWish {
+                id: organization.id,
+                state: MappingState::Mapped,
+                client: Some(choice),
+                auto_sync: request.auto_sync,
+            };
+            match tenant.organizations().map(wish).await {
                 Ok(()) if is_new => accepted.created += 1,
                 Ok(()) => accepted.mapped += 1,
                 // Two organizations of the same name: the first one made the client, the second is for a person.
@@ -256,11 +263,6 @@ impl Organizations {
                 (client.id, client.name, comparable)
             })
             .collect())
-    }
-
-    async fn clients_by_name(&self, ctx: &Ctx) -> Result<HashMap<String, ClientId>> {
-        let clients = self.core.store.tenant(ctx).clients().all_live().await?;
-        Ok(clients.into_iter().map(|client| (name_key(&client.name), client.id)).collect())
     }
 }
 

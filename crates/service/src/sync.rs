@@ -196,6 +196,8 @@ pub(crate) struct Work<'a> {
     pub(crate) control: &'a JobControl,
     /// The token it works with, to know a newer one.
     token: Option<SecretString>,
+    /// The name of that token and how long a use makes it live.
+    token_life: Option<(&'static str, Duration)>,
 }
 
 impl Work<'_> {
@@ -208,6 +210,7 @@ impl Work<'_> {
     pub(crate) async fn open(&mut self) -> std::result::Result<Opened, Stopped> {
         let opened = self.core.open_signed_in(&self.now(), self.run.integration_id).await?;
         self.token = opened.connection.token.clone();
+        self.token_life = opened.token_life();
         Ok(opened)
     }
 
@@ -265,7 +268,7 @@ impl Handler for RunHandler {
             Err(error) => return Outcome::retry(job, error.to_string()),
         };
         let counts = run.counts.clone();
-        let mut work = Work { core: &self.core, ctx, run, counts, control, token: None };
+        let mut work = Work { core: &self.core, ctx, run, counts, control, token: None, token_life: None };
         if work.run.cancel_requested {
             return self.end(job, &work, RunState::Cancelled, None).await;
         }
@@ -330,6 +333,11 @@ impl RunHandler {
             let noted = async {
                 tenant.integrations().touch(run.integration_id, touched, ctx.now).await?;
                 tenant.integrations().set_state(run.integration_id, connected, None, None).await?;
+                if let Some((name, life)) = work.token_life {
+                    // The RMM took it, and not before the run began.
+                    let (used_at, until) = (work.ctx.now, work.ctx.now + life);
+                    tenant.integrations().extend_token(run.integration_id, name, used_at, until).await?;
+                }
                 let keep = if run.kind == RunKind::Presence { KEEP_PRESENCE } else { KEEP_RUNS };
                 tenant.sync_runs().prune(run.integration_id, run.kind, ctx.now - keep).await?;
                 self.details_if_due(&ctx, run).await

@@ -1,5 +1,7 @@
 //! Clients and their sites.
 
+use std::collections::HashSet;
+
 use domain::{
     Time,
     client::{Client, Site, name_key},
@@ -27,6 +29,15 @@ statements! {
     GET = [
         "SELECT id, name, archived_at, merged_into, created_at, updated_at FROM clients \
          WHERE tenant_id = $1 AND id = $2"
+    ];
+    // Held, so that nobody archives or merges it before the caller's transaction ends.
+    HOLD = [
+        "SELECT id, name, archived_at, merged_into, created_at, updated_at FROM clients \
+         WHERE tenant_id = $1 AND id = $2", {engine "" " FOR SHARE"}
+    ];
+    HOLD_NAMED = [
+        "SELECT id, name, archived_at, merged_into, created_at, updated_at FROM clients \
+         WHERE tenant_id = $1 AND name_key = $2 AND archived_at IS NULL", {engine "" " FOR SHARE"}
     ];
     ALL_LIVE = [
         "SELECT id, name, archived_at, merged_into, created_at, updated_at FROM clients \
@@ -266,12 +277,14 @@ impl Clients<'_> {
         let moved = || args![tenant, from.to_db(), into.to_db(), now];
         let mut tx = self.0.db().begin().await?;
         tx.one::<ClientRow>(&GET, args![tenant, into.to_db()]).await?;
-        self.merge_sites(&mut tx, from, into).await?;
-        tx.run(&MERGE_ASSETS, moved()).await?;
-        tx.run(&MERGE_MAPPINGS, moved()).await?;
+        // First the client, then its mappings, then its assets: an undo or a page of a sync that comes in between has
+        // either written before, and is moved along, or waits and then finds the client it went to.
         if tx.run(&MERGE_MARK, moved()).await? == 0 {
             return Err(StoreError::NotFound);
         }
+        tx.run(&MERGE_MAPPINGS, moved()).await?;
+        self.merge_sites(&mut tx, from, into).await?;
+        tx.run(&MERGE_ASSETS, moved()).await?;
         recount(&mut tx, self.0, from).await?;
         recount(&mut tx, self.0, into).await?;
         let changed = [
@@ -296,6 +309,31 @@ pub(crate) async fn create(tx: &mut Tx, tenant: &Tenant<'_>, name: &str) -> Resu
     match made {
         Err(StoreError::Conflict { .. }) => Err(StoreError::Conflict { what: "name_taken" }),
         other => other.map(|_| id),
+    }
+}
+
+/// The live client of this name, or a new one, in the caller's transaction.
+pub(crate) async fn find_or_create(tx: &mut Tx, tenant: &Tenant<'_>, name: &str) -> Result<ClientId> {
+    let found: Option<ClientRow> = tx.maybe(&HOLD_NAMED, args![tenant.id, name_key(name)]).await?;
+    match found {
+        Some(row) => Ok(row.into_client()?.id),
+        None => create(tx, tenant, name).await,
+    }
+}
+
+/// What became of a client: itself, or the one that it was merged into, over however many merges. Held until the
+/// caller's transaction ends; may be archived.
+pub(crate) async fn hold_successor(tx: &mut Tx, tenant: &Tenant<'_>, id: ClientId) -> Result<Client> {
+    let mut seen = HashSet::new();
+    let mut next = id;
+    loop {
+        let row: ClientRow = tx.one(&HOLD, args![tenant.id, next.to_db()]).await?;
+        let client = row.into_client()?;
+        match client.merged_into {
+            // Two merges at the same moment, each into the other, leave no live one.
+            Some(into) if seen.insert(next) => next = into,
+            _ => return Ok(client),
+        }
     }
 }
 

@@ -110,8 +110,6 @@ pub struct ChangedDevice {
     pub content: Content,
     /// The facts differ from what is stored.
     pub content_changed: bool,
-    /// It came from this client.
-    pub old_client: ClientId,
     /// Earliest next detail look.
     pub detail_due_at: Time,
 }
@@ -136,7 +134,7 @@ pub struct PageScope {
     pub organization_id: OrganizationId,
     /// The provider's id of the organization.
     pub organization_external_id: String,
-    /// Its client.
+    /// Its client when the page was compared.
     pub client_id: ClientId,
     /// The run.
     pub run_id: SyncRunId,
@@ -157,6 +155,15 @@ pub struct PageWrites {
     pub statuses: Vec<StatusChange>,
     /// What happened.
     pub events: Vec<NewEvent>,
+}
+
+/// What became of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It is written.
+    Written,
+    /// The organization is not synced for the client of the scope any more: nothing was written. Compare again.
+    Remapped,
 }
 
 /// Devices of one tenant.
@@ -239,10 +246,20 @@ impl Devices<'_> {
         rows.into_iter().map(|(id, facts)| Ok((DeviceId::from_db(&id).map_err(corrupt)?, facts))).collect()
     }
 
-    /// Writes one page with the run's progress in one transaction. [`StoreError::Stale`] if the run does not run any
-    /// more (cancelled, or taken over): then nothing is written.
-    pub async fn apply(&self, scope: &PageScope, writes: &PageWrites, progress: &Progress) -> Result<()> {
+    /// Writes one page with the run's progress in one transaction, if the organization is still mapped as the scope
+    /// says; its mapping cannot change before the commit. [`StoreError::Stale`] if the run does not run any more
+    /// (cancelled, or taken over): then nothing is written.
+    pub async fn apply(
+        &self,
+        scope: &PageScope,
+        writes: &PageWrites,
+        progress: &Progress,
+    ) -> Result<Applied> {
         let mut tx = self.0.db().begin().await?;
+        let mapping = organization::hold(&mut tx, self.0, scope.organization_id).await?;
+        if mapping.synced_for() != Some(scope.client_id) {
+            return Ok(Applied::Remapped);
+        }
         let sites = self.sites(&mut tx, scope, writes).await?;
         self.create(&mut tx, scope, writes, &sites).await?;
         self.change(&mut tx, scope, writes, &sites).await?;
@@ -257,7 +274,8 @@ impl Devices<'_> {
         let mut events = writes.events.clone();
         events.extend(self.propose_reinstalled(&mut tx, scope, writes).await?);
         event::insert(&mut tx, self.0.id, self.0.now, source, &events).await?;
-        tx.commit().await
+        tx.commit().await?;
+        Ok(Applied::Written)
     }
 
     async fn sites(
@@ -336,21 +354,20 @@ impl Devices<'_> {
         unindex_text(tx, self.0, &ids).await?;
         let assets: Vec<AssetRow<'_>> =
             writes.changed.iter().map(|d| AssetRow::changed(d, scope, sites)).collect();
-        let columns = args![
-            to_json(&assets)?,
-            tenant,
-            scope.client_id.to_db(),
-            scope.organization_external_id.as_str(),
-            now
-        ];
+        let assets = to_json(&assets)?;
+        let columns = args![assets.as_str(), tenant, scope.client_id.to_db()];
+        // Read here and not with the comparison: another organization may have been remapped since.
+        let came_from: Vec<(String, String)> = tx.all(&sql::OLD_CLIENTS, columns).await?;
+        let columns =
+            args![assets, tenant, scope.client_id.to_db(), scope.organization_external_id.as_str(), now];
         tx.run(&sql::UPDATE_ASSETS, columns).await?;
         index_text(tx, self.0, &ids).await?;
         let devices: Vec<DeviceRow<'_>> = writes.changed.iter().map(DeviceRow::changed).collect();
         let columns = args![to_json(&devices)?, tenant, scope.organization_id.to_db(), now];
         tx.run(&sql::UPDATE_DEVICES, columns).await?;
         let mut counts: Vec<CountRow<'_>> = Vec::new();
-        for device in writes.changed.iter().filter(|d| d.old_client != scope.client_id) {
-            counts.push(CountRow { client_id: device.old_client.to_db(), provider: &scope.provider, n: -1 });
+        for (old_client, _) in came_from {
+            counts.push(CountRow { client_id: old_client, provider: &scope.provider, n: -1 });
             counts.push(CountRow { client_id: scope.client_id.to_db(), provider: &scope.provider, n: 1 });
         }
         count(tx, self.0, &counts).await

@@ -1,5 +1,7 @@
 //! Integrations: rows of `rmm_integrations`. Their secrets are in [`crate::secret`], written in the same transaction.
 
+use std::time::Duration;
+
 use domain::{
     Time,
     event::kind,
@@ -20,6 +22,9 @@ use crate::{
 
 /// Name of the table, as secrets are bound to it.
 pub const TABLE: &str = "rmm_integrations";
+
+/// The end of a token is moved when it moves by more than this.
+const TOKEN_NEWS_AFTER: Duration = Duration::from_secs(5 * 60);
 
 statements! {
     INSERT = [
@@ -50,6 +55,12 @@ statements! {
          OR COALESCE($5, account, '') <> COALESCE(account, ''))"
     ];
     SET_TOKEN_EXPIRY = ["UPDATE rmm_integrations SET token_expires_at = $3 WHERE tenant_id = $1 AND id = $2"];
+    // A token that was kept after the use began is another one. Seldom: not for less than a few minutes.
+    EXTEND_TOKEN = [
+        "UPDATE rmm_integrations SET token_expires_at = $4 WHERE tenant_id = $1 AND id = $2 \
+         AND token_expires_at < $5 AND EXISTS (SELECT 1 FROM secrets s WHERE s.tenant_id = rmm_integrations.tenant_id \
+         AND s.owner_table = 'rmm_integrations' AND s.owner_id = rmm_integrations.id AND s.name = $3 AND s.set_at <= $6)"
+    ];
     SET_CHECK = [
         "UPDATE rmm_integrations SET last_check = $3, last_check_at = $4 WHERE tenant_id = $1 AND id = $2"
     ];
@@ -253,6 +264,19 @@ impl Integrations<'_> {
         self.change_secrets(&mut tx, id, &SecretChanges { set, ..SecretChanges::default() }).await?;
         tx.run(&SET_TOKEN_EXPIRY, args![self.0.id, id.to_db(), expires_at]).await?;
         tx.commit().await
+    }
+
+    /// A vendor token that was used at `used_at` lives until `until` at least. Written if that is news, and only
+    /// forwards.
+    pub async fn extend_token(
+        &self,
+        id: IntegrationId,
+        name: &str,
+        used_at: Time,
+        until: Time,
+    ) -> Result<()> {
+        let columns = args![self.0.id, id.to_db(), name, until, until - TOKEN_NEWS_AFTER, used_at];
+        self.0.db().write(&EXTEND_TOKEN, columns).await.map(drop)
     }
 
     /// Notes where the connection stands; writes and tells only if it changed. Never touches a disconnected one.

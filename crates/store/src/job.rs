@@ -168,6 +168,17 @@ pub(crate) async fn enqueue(tx: &mut Tx, job: &NewJob<'_>, now: Time) -> Result<
     Ok(Some(id))
 }
 
+/// Takes a job that waits out of the queue, in the caller's transaction. One that a worker holds stays.
+pub(crate) async fn withdraw(tx: &mut Tx, tenant: TenantId, dedup_key: &str) -> Result<()> {
+    tx.run(&WITHDRAW, args![tenant, dedup_key]).await.map(drop)
+}
+
+/// Does a worker hold the job with this key?
+pub(crate) async fn is_leased(tx: &mut Tx, tenant: TenantId, dedup_key: &str) -> Result<bool> {
+    let held: Option<(i64,)> = tx.maybe(&IS_LEASED, args![tenant, dedup_key]).await?;
+    Ok(held.is_some())
+}
+
 impl Store {
     /// Queues a job in a transaction of its own; none if one with the same `dedup_key` waits already.
     pub async fn enqueue(&self, job: &NewJob<'_>, now: Time) -> Result<Option<JobId>> {
@@ -406,6 +417,10 @@ statements! {
     ];
     EXTEND = [
         "UPDATE jobs SET lease_until = $3 WHERE id = $1 AND lease_owner = $2 AND state = 'leased'"
+    ];
+    WITHDRAW = ["DELETE FROM jobs WHERE tenant_id = $1 AND dedup_key = $2 AND state = 'ready'"];
+    IS_LEASED = [
+        "SELECT CAST(1 AS BIGINT) FROM jobs WHERE tenant_id = $1 AND dedup_key = $2 AND state = 'leased' LIMIT 1"
     ];
     DONE = ["DELETE FROM jobs WHERE id = $1 AND lease_owner = $2 AND state = 'leased'"];
     RETRY = [

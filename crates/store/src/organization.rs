@@ -53,6 +53,19 @@ statements! {
          LEFT JOIN clients c ON c.tenant_id = o.tenant_id AND c.id = o.client_id \
          WHERE o.tenant_id = $1 AND o.integration_id = $2 ORDER BY o.external_id"
     ];
+    MAPPING = [
+        "SELECT state, client_id, auto_sync FROM rmm_organization_mappings WHERE tenant_id = $1 AND id = $2"
+    ];
+    // Held, so that the mapping stays as it is until the transaction ends. A change of the mapping waits.
+    HOLD = [
+        "SELECT state, client_id, auto_sync FROM rmm_organization_mappings WHERE tenant_id = $1 AND id = $2",
+        {engine "" " FOR NO KEY UPDATE"}
+    ];
+    // In one order, so that two imports at once take turns.
+    HOLD_ALL = [
+        "SELECT state, client_id, auto_sync FROM rmm_organization_mappings WHERE tenant_id = $2 AND id IN ",
+        {list "$1"}, " ORDER BY id", {engine "" " FOR NO KEY UPDATE"}
+    ];
     MAP = [
         "UPDATE rmm_organization_mappings SET state = $3, client_id = $4, auto_sync = $5, previous = $6, \
          updated_at = $7 WHERE tenant_id = $1 AND id = $2"
@@ -160,6 +173,31 @@ pub struct Mapping {
     pub auto_sync: bool,
 }
 
+impl Mapping {
+    /// The client that its devices are synced for; none if they are not synced.
+    pub fn synced_for(&self) -> Option<ClientId> {
+        self.client_id.filter(|_| self.state == MappingState::Mapped && self.auto_sync)
+    }
+}
+
+#[derive(FromRow)]
+struct MappingRow {
+    state: String,
+    client_id: Option<String>,
+    auto_sync: bool,
+}
+
+impl MappingRow {
+    fn into_mapping(self) -> Result<Mapping> {
+        let corrupt = || StoreError::Corrupt { what: "organization" };
+        Ok(Mapping {
+            state: MappingState::from_name(&self.state).ok_or_else(corrupt)?,
+            client_id: self.client_id.map(|id| ClientId::from_db(&id)).transpose().map_err(|_| corrupt())?,
+            auto_sync: self.auto_sync,
+        })
+    }
+}
+
 /// The client an organization shall belong to: there already, or to be created in the same transaction.
 #[derive(Clone, Debug)]
 pub enum ClientChoice {
@@ -167,6 +205,35 @@ pub enum ClientChoice {
     Existing(ClientId),
     /// A new one of this name.
     New(String),
+    /// The live one of this name, or a new one.
+    Named(String),
+}
+
+/// What an organization shall be.
+#[derive(Clone, Debug)]
+pub struct MappingWish {
+    /// Which.
+    pub id: OrganizationId,
+    /// The decision.
+    pub state: MappingState,
+    /// The client, exactly if mapped.
+    pub client: Option<ClientChoice>,
+    /// Sync its devices.
+    pub auto_sync: bool,
+}
+
+/// What an undo came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Undone {
+    /// The mapping is what it was before.
+    Restored,
+    /// There is no earlier state; nothing was changed.
+    NothingToUndo,
+    /// The client it had is put aside; nothing was changed.
+    ClientArchived {
+        /// Its name.
+        name: String,
+    },
 }
 
 /// Which organizations.
@@ -273,49 +340,76 @@ impl Organizations<'_> {
         })
     }
 
+    /// What an organization is mapped to.
+    pub async fn mapping(&self, id: OrganizationId) -> Result<Mapping> {
+        self.0.db().one::<MappingRow>(&MAPPING, args![self.0.id, id.to_db()]).await?.into_mapping()
+    }
+
     /// Maps, excludes or frees an organization; its assets follow to the client. What it was before is kept for undo.
-    pub async fn map(
-        &self,
-        id: OrganizationId,
-        state: MappingState,
-        client: Option<ClientChoice>,
-        auto_sync: bool,
-    ) -> Result<()> {
+    pub async fn map(&self, wish: MappingWish) -> Result<()> {
+        self.map_all(vec![wish]).await
+    }
+
+    /// The same for many, in their order: all, or none if one fails.
+    pub async fn map_all(&self, wishes: Vec<MappingWish>) -> Result<()> {
+        let ids: Vec<String> = wishes.iter().map(|wish| wish.id.to_db()).collect();
         let mut tx = self.0.db().begin().await?;
-        let client_id = match client {
-            Some(ClientChoice::Existing(id)) => Some(id),
-            Some(ClientChoice::New(name)) => Some(client::create(&mut tx, self.0, &name).await?),
-            None => None,
-        };
-        let wanted = Mapping { state, client_id, auto_sync };
-        let row: OrganizationRow = tx.one(&GET, args![self.0.id, id.to_db()]).await?;
-        let before = row.into_organization()?;
-        let previous =
-            Mapping { state: before.state, client_id: before.client_id, auto_sync: before.auto_sync };
-        if previous != wanted {
-            self.write(&mut tx, id, &wanted, Some(&previous)).await?;
+        // Clients before organizations, as a merge takes them: two that meet wait, and do not block each other.
+        let mut wanted = Vec::with_capacity(wishes.len());
+        for wish in wishes {
+            let client_id = self.chosen(&mut tx, wish.client).await?;
+            wanted.push((wish.id, Mapping { state: wish.state, client_id, auto_sync: wish.auto_sync }));
         }
+        tx.all::<MappingRow>(&HOLD_ALL, args![to_json(&ids)?, self.0.id]).await?;
+        let mut events = Vec::new();
+        for (id, mapping) in wanted {
+            let row: MappingRow = tx.one(&MAPPING, args![self.0.id, id.to_db()]).await?;
+            let previous = row.into_mapping()?;
+            if previous != mapping {
+                events.extend(self.write(&mut tx, id, &mapping, Some(&previous)).await?);
+            }
+        }
+        event::insert(&mut tx, self.0.id, self.0.now, EventSource::default(), &events).await?;
         tx.commit().await
     }
 
-    /// Back to what it was before the last change; [`StoreError::Conflict`] if there is nothing to undo.
-    pub async fn undo(&self, id: OrganizationId) -> Result<()> {
+    async fn chosen(&self, tx: &mut Tx, choice: Option<ClientChoice>) -> Result<Option<ClientId>> {
+        Ok(match choice {
+            Some(ClientChoice::Existing(id)) => Some(id),
+            Some(ClientChoice::New(name)) => Some(client::create(tx, self.0, &name).await?),
+            Some(ClientChoice::Named(name)) => Some(client::find_or_create(tx, self.0, &name).await?),
+            None => None,
+        })
+    }
+
+    /// Back to what it was before the last change. A client that was merged since is the one it was merged into.
+    pub async fn undo(&self, id: OrganizationId) -> Result<Undone> {
         let mut tx = self.0.db().begin().await?;
         let row: OrganizationRow = tx.one(&GET, args![self.0.id, id.to_db()]).await?;
-        let previous = row.previous.ok_or(StoreError::Conflict { what: "nothing_to_undo" })?;
-        let wanted: Mapping =
+        let Some(previous) = row.previous else { return Ok(Undone::NothingToUndo) };
+        let mut wanted: Mapping =
             serde_json::from_str(&previous).map_err(|_| StoreError::Corrupt { what: "organization" })?;
-        self.write(&mut tx, id, &wanted, None).await?;
-        tx.commit().await
+        if let Some(client) = wanted.client_id {
+            let client = client::hold_successor(&mut tx, self.0, client).await?;
+            if client.archived_at.is_some() {
+                return Ok(Undone::ClientArchived { name: client.name });
+            }
+            wanted.client_id = Some(client.id);
+        }
+        let events = self.write(&mut tx, id, &wanted, None).await?;
+        event::insert(&mut tx, self.0.id, self.0.now, EventSource::default(), &events).await?;
+        tx.commit().await?;
+        Ok(Undone::Restored)
     }
 
+    /// Writes a mapping; answers what happened, to be told at the end of the transaction.
     async fn write(
         &self,
         tx: &mut Tx,
         id: OrganizationId,
         wanted: &Mapping,
         previous: Option<&Mapping>,
-    ) -> Result<()> {
+    ) -> Result<Vec<NewEvent>> {
         let previous = previous.map(to_json).transpose()?;
         let client_id = wanted.client_id.map(TypedId::to_db);
         let columns = args![
@@ -332,7 +426,7 @@ impl Organizations<'_> {
         if let Some(client) = wanted.client_id {
             events.extend(self.move_assets(tx, id, client).await?);
         }
-        event::insert(tx, self.0.id, self.0.now, EventSource::default(), &events).await
+        Ok(events)
     }
 
     /// The assets of a newly mapped organization go to its client.
@@ -362,6 +456,11 @@ impl Organizations<'_> {
             })
             .collect()
     }
+}
+
+/// What an organization is mapped to: it stays so until the caller's transaction ends.
+pub(crate) async fn hold(tx: &mut Tx, tenant: &Tenant<'_>, id: OrganizationId) -> Result<Mapping> {
+    tx.one::<MappingRow>(&HOLD, args![tenant.id, id.to_db()]).await?.into_mapping()
 }
 
 /// Notes a complete look at an organization's devices, in the caller's transaction.

@@ -49,9 +49,14 @@ statements! {
         "UPDATE sync_runs SET state = $3, stage = $4, counts = $5, problem = $6, cursor_state = NULL, ended_at = $7 \
          WHERE tenant_id = $1 AND id = $2 AND state IN ('queued', 'running')"
     ];
-    CANCEL_WAITING = [
+    CANCEL_QUEUED = [
         "UPDATE sync_runs SET state = 'cancelled', stage = 'cancelled', ended_at = $3, cancel_requested = TRUE \
          WHERE tenant_id = $1 AND id = $2 AND state = 'queued'"
+    ];
+    // Between two attempts.
+    CANCEL_IDLE = [
+        "UPDATE sync_runs SET state = 'cancelled', stage = 'cancelled', ended_at = $3, cancel_requested = TRUE, \
+         cursor_state = NULL WHERE tenant_id = $1 AND id = $2 AND state = 'running'"
     ];
     CANCEL_RUNNING = [
         "UPDATE sync_runs SET cancel_requested = TRUE WHERE tenant_id = $1 AND id = $2 AND state = 'running'"
@@ -227,7 +232,7 @@ impl SyncRuns<'_> {
             let job = NewJob {
                 tenant: self.0.id,
                 kind: lane,
-                dedup_key: Some(format!("run:{}", id.to_db())),
+                dedup_key: Some(job_key(id)),
                 group_key: Some(format!("{lane}:{key}")),
                 payload: to_json(&JobPayload { run_id: id })?,
                 priority,
@@ -329,11 +334,19 @@ impl SyncRuns<'_> {
         tx.commit().await
     }
 
-    /// Asks a run to stop: at once if it waits, at the next page if it works.
+    /// Asks a run to stop: at once if it waits, for its turn or to try again, and at the next page if a worker is at it.
     pub async fn cancel(&self, id: SyncRunId) -> Result<SyncRun> {
+        let key = job_key(id);
+        let ended = || args![self.0.id, id.to_db(), self.0.now];
         let mut tx = self.0.db().begin().await?;
-        if tx.run(&CANCEL_WAITING, args![self.0.id, id.to_db(), self.0.now]).await? == 0 {
-            tx.run(&CANCEL_RUNNING, args![self.0.id, id.to_db()]).await?;
+        if tx.run(&CANCEL_QUEUED, ended()).await? == 0 {
+            // After this no worker can claim it. If one puts it back right now, it finds the run over at its next attempt.
+            job::withdraw(&mut tx, self.0.id, &key).await?;
+            if job::is_leased(&mut tx, self.0.id, &key).await? {
+                tx.run(&CANCEL_RUNNING, args![self.0.id, id.to_db()]).await?;
+            } else {
+                tx.run(&CANCEL_IDLE, ended()).await?;
+            }
         }
         let row: RunRow = tx.one(&GET, args![self.0.id, id.to_db()]).await?;
         let run = row.into_run()?;
@@ -399,6 +412,11 @@ impl SyncRuns<'_> {
         tx.run(&PRUNE, columns()).await?;
         tx.commit().await
     }
+}
+
+/// The key of a run's job: while it waits there is no second one.
+fn job_key(id: SyncRunId) -> String {
+    format!("run:{}", id.to_db())
 }
 
 /// Notes progress in the caller's transaction. [`StoreError::Stale`] if the run shall not go on.

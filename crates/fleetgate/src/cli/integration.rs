@@ -125,7 +125,7 @@ fn print(value: &Value, session: &Session) -> Result<(), Failure> {
         ("Devices synced", ago(value, "last_device_sync_at", now)),
         ("Presence", ago(value, "last_presence_at", now)),
         ("Details", ago(value, "last_detail_at", now)),
-        ("Token ends", ago(value, "token_expires_at", now)),
+        ("Token ends at the earliest", ago(value, "token_expires_at", now)),
         ("Settings", shown(value, "settings")),
         ("Problem", shown(value, "problem.message")),
         ("What to do", shown(value, "problem.fix")),

@@ -195,11 +195,25 @@ fn kind_of(run: &Value) -> String {
 
 /// The counts that are not zero: `120 read, 3 created`.
 fn counts(run: &Value) -> String {
-    const NAMES: [&str; 9] =
-        ["read", "created", "updated", "unchanged", "moved", "returned", "missing", "failed", "incomplete"];
+    const NAMES: [&str; 10] = [
+        "read",
+        "created",
+        "updated",
+        "unchanged",
+        "moved",
+        "returned",
+        "missing",
+        "failed",
+        "incomplete",
+        "skipped",
+    ];
     let counted = NAMES.iter().filter_map(|name| {
         let count = number(run, &format!("counts.{name}")).filter(|count| *count > 0)?;
-        let word = if *name == "incomplete" { "organizations incomplete" } else { name };
+        let word = match *name {
+            "incomplete" => "organizations incomplete",
+            "skipped" => "organizations skipped",
+            other => other,
+        };
         Some(format!("{count} {word}"))
     });
     counted.collect::<Vec<_>>().join(", ")
@@ -242,10 +256,11 @@ fn duration(run: &Value) -> String {
     }
 }
 
-/// Rows that failed; in a preview what would change.
+/// Rows that failed, organizations that were skipped; in a preview what would change.
 async fn print_items(run: &Value, paging: &Paging, session: &Session) -> Result<(), Failure> {
     let is_counted = |path| number(run, path).is_some_and(|count| count > 0);
-    let has_items = is_true(run, "preview") || is_counted("counts.failed") || is_counted("counts.incomplete");
+    let has_items = is_true(run, "preview")
+        || ["counts.failed", "counts.incomplete", "counts.skipped"].into_iter().any(is_counted);
     if !has_items {
         return Ok(());
     }
@@ -293,8 +308,7 @@ mod tests {
 
     #[test]
     fn zero_counts_are_left_out() {
-        let run =
-            json!({ "counts": { "read": 120, "created": 3, "failed": 0, "incomplete": 1, "calls": 9 } });
-        assert_eq!(counts(&run), "120 read, 3 created, 1 organizations incomplete");
+        let run = json!({ "counts": { "read": 120, "created": 3, "failed": 0, "incomplete": 1, "skipped": 2, "calls": 9 } });
+        assert_eq!(counts(&run), "120 read, 3 created, 1 organizations incomplete, 2 organizations skipped");
     }
 }

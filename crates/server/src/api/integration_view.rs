@@ -214,7 +214,7 @@ pub(crate) struct IntegrationView {
     last_check_at: Option<wire::Time>,
     /// The account, as far as the RMM tells.
     account: Option<String>,
-    /// When the token of a sign-in ends if it is not used.
+    /// The token of a sign-in lives at least until then. Where each use prolongs it, this follows successful syncs.
     token_expires_at: Option<wire::Time>,
     /// Last successful sync of organizations.
     last_organization_sync_at: Option<wire::Time>,

@@ -265,12 +265,15 @@ pub(crate) async fn change_organization(
 }
 
 /// Undo the last change of a mapping
+///
+/// A client that was merged since is the one it was merged into.
 #[utoipa::path(
     post, path = "/api/v1/organizations/{id}/undo", tag = "organizations",
     params(("id" = wire::OrganizationId, Path)),
     responses(
         (status = 200, description = "The organization", body = OrganizationView),
-        (status = 409, description = "There is nothing to undo"),
+        (status = 409, description = "There is nothing to undo (`nothing_to_undo`), or the client is archived \
+            (`client_archived`)"),
     )
 )]
 pub(crate) async fn undo_organization(
@@ -395,7 +398,7 @@ impl ImportedView {
 
 /// Mappings from CSV
 ///
-/// At most 4 MiB.
+/// At most 4 MiB. All lines in one transaction, or none if one has an error.
 #[utoipa::path(
     post, path = "/api/v1/organizations/import", tag = "organizations", params(ImportQuery),
     request_body(content = String, content_type = "text/csv"),

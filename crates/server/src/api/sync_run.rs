@@ -80,6 +80,8 @@ pub(crate) struct Counts {
     failed: u64,
     /// Organizations whose list was not complete.
     incomplete: u64,
+    /// Organizations that stopped being synced during the run: the rest of their list was left out.
+    skipped: u64,
     /// Calls made to the RMM.
     calls: u64,
 }
@@ -96,6 +98,7 @@ impl From<RunCounts> for Counts {
             missing: counts.missing,
             failed: counts.failed,
             incomplete: counts.incomplete,
+            skipped: counts.skipped,
             calls: counts.calls,
         }
     }
@@ -121,12 +124,12 @@ impl From<SyncRun> for RunView {
     }
 }
 
-/// A row that failed, or in a preview what would happen to it.
+/// A row that failed, an organization that was skipped, or in a preview what would happen to it.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RunItemView {
     /// Position.
     n: i64,
-    /// `failed`; in a preview `created`, `updated`, `moved`, `missing`.
+    /// `failed`, `skipped`; in a preview `created`, `updated`, `moved`, `missing`.
     action: String,
     /// The RMM's id.
     external_id: Option<String>,
@@ -249,7 +252,7 @@ pub(crate) async fn list_sync_run_items(
 /// Ask a sync run to stop
 #[utoipa::path(
     post, path = "/api/v1/sync-runs/{id}/cancel", tag = "integrations", params(("id" = wire::SyncRunId, Path)),
-    responses((status = 200, description = "The run; it stops at its next step", body = RunView))
+    responses((status = 200, description = "The run: over if it waited, else it stops at its next step", body = RunView))
 )]
 pub(crate) async fn cancel_sync_run(
     State(app): State<AppState>,

@@ -6,14 +6,17 @@ use domain::{
     Ctx,
     auth::Permission,
     client::name_key,
-    id::{ClientId, OrganizationId},
+    id::OrganizationId,
     organization::{MappingState, Organization},
 };
 use serde::{Deserialize, Serialize};
-use store::organization::OrganizationFilter;
+use store::{
+    StoreError,
+    organization::{ClientChoice, MappingWish, OrganizationFilter},
+};
 
-use super::{MappingChange, MappingTarget, Organizations};
-use crate::error::{Result, ServiceError};
+use super::Organizations;
+use crate::error::{Result, ServiceError, named};
 
 /// Most rows of one import.
 const MAX_ROWS: usize = 20_000;
@@ -74,13 +77,12 @@ impl Organizations {
         String::from_utf8(bytes).map_err(|error| ServiceError::Internal(Box::new(error)))
     }
 
-    /// Takes mappings from CSV as [`Organizations::export_csv`] writes it. If any line cannot be taken, nothing is
-    /// changed. A client that is named but does not exist is created; `state` is `mapped`, `excluded` or `unmapped`.
+    /// Takes mappings from CSV as [`Organizations::export_csv`] writes it: all lines in one transaction, or none if one
+    /// cannot be taken. A client that is named but does not exist is created; `state` is `mapped`, `excluded` or `unmapped`.
     pub async fn import_csv(&self, ctx: &Ctx, text: &str, dry_run: bool) -> Result<Imported> {
         ctx.require(Permission::SystemSettings)?;
         let known: HashMap<OrganizationId, Organization> =
             self.all(ctx, &OrganizationFilter::default()).await?.into_iter().map(|o| (o.id, o)).collect();
-        let mut clients = self.clients_by_name(ctx).await?;
         let mut imported = Imported::default();
         let mut wanted = Vec::new();
         let mut reader =
@@ -103,26 +105,17 @@ impl Organizations {
         });
         imported.changed = wanted.len() as u64;
         if !dry_run && imported.errors.is_empty() {
-            for change in wanted {
-                self.take(ctx, change, &mut clients).await?;
-            }
+            let wishes = wanted.into_iter().map(Wanted::into_wish).collect();
+            let taken = self.core.store.tenant(ctx).organizations().map_all(wishes).await;
+            taken.map_err(|error| match error {
+                StoreError::Conflict { .. } => ServiceError::conflict(
+                    "name_taken",
+                    "somebody made a client of the same name at the same moment; nothing was changed, import again",
+                ),
+                other => named("organization")(other),
+            })?;
         }
         Ok(imported)
-    }
-
-    async fn take(&self, ctx: &Ctx, wanted: Wanted, clients: &mut HashMap<String, ClientId>) -> Result<()> {
-        let target = match (wanted.state, clients.get(&name_key(&wanted.client))) {
-            (MappingState::Mapped, Some(id)) => MappingTarget::Client(*id),
-            (MappingState::Mapped, None) => MappingTarget::NewClient { name: Some(wanted.client.clone()) },
-            (MappingState::Excluded, _) => MappingTarget::Excluded,
-            (MappingState::Unmapped, _) => MappingTarget::Unmapped,
-        };
-        let auto_sync = (wanted.state == MappingState::Mapped).then_some(wanted.auto_sync);
-        let view = self.change(ctx, wanted.id, MappingChange { target: Some(target), auto_sync }).await?;
-        if let Some(client) = view.organization.client_id {
-            clients.insert(name_key(&wanted.client), client);
-        }
-        Ok(())
     }
 }
 
@@ -134,6 +127,16 @@ struct Wanted {
 }
 
 impl Wanted {
+    fn into_wish(self) -> MappingWish {
+        let is_mapped = self.state == MappingState::Mapped;
+        MappingWish {
+            id: self.id,
+            state: self.state,
+            client: is_mapped.then_some(ClientChoice::Named(self.client)),
+            auto_sync: is_mapped && self.auto_sync,
+        }
+    }
+
     fn is_so(&self, known: &HashMap<OrganizationId, Organization>) -> bool {
         known.get(&self.id).is_some_and(|o| {
             let client = o.client_name.as_deref().map(name_key).unwrap_or_default();
@@ -157,10 +160,11 @@ fn read_line(
     }
     let state = MappingState::from_name(&line.state.to_lowercase())
         .ok_or_else(|| format!("`state`: `{}` is none of mapped, excluded, unmapped", line.state))?;
-    let client = armed(&line.client).to_owned();
-    if state == MappingState::Mapped {
-        domain::client::check_name(&client).map_err(|problem| format!("`client`: {problem}"))?;
-    }
+    let client = match state {
+        MappingState::Mapped => domain::client::check_name(armed(&line.client))
+            .map_err(|problem| format!("`client`: {problem}"))?,
+        MappingState::Excluded | MappingState::Unmapped => String::new(),
+    };
     let auto_sync = match line.auto_sync.to_lowercase().as_str() {
         "true" | "yes" | "1" | "on" => true,
         "false" | "no" | "0" | "off" | "" => false,

@@ -6,14 +6,20 @@
 use std::collections::{BTreeMap, HashMap};
 
 use domain::{
-    id::DeviceId,
+    Ctx,
+    id::{ClientId, DeviceId},
     organization::{MappingState, Organization},
     sync::{RunItem, RunKind},
 };
 use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
-use provider::{Connection, DevicePage, Dictionary, ErrorKind, Inventory, OrganizationRecord, ProviderError};
+use provider::{
+    Connection, DevicePage, Dictionary, ErrorKind, Inventory, OrganizationRecord, Problem, ProviderError,
+};
 use serde::{Deserialize, Serialize};
-use store::{device::PageScope, organization::ListedOrganization};
+use store::{
+    device::{Applied, Known, PageScope},
+    organization::ListedOrganization,
+};
 
 use super::{Stopped, Work, is_of_one_answer, missing, plan};
 use crate::core::Opened;
@@ -54,7 +60,7 @@ pub(super) async fn devices(work: &mut Work<'_>) -> Result<(), Stopped> {
     work.counts.calls += 1;
     let dictionary = opened.provider.inventory().dictionary(&opened.connection).await?;
     let mapped = synced_organizations(work).await?;
-    let expected = mapped.iter().map(|o| o.device_count.unwrap_or(0)).sum::<u64>();
+    let mut expected = mapped.iter().map(|o| o.device_count.unwrap_or(0)).sum::<u64>();
     let mut done_devices: u64 = mapped.iter().filter_map(|o| state.done.get(&o.external_id)).sum();
     let todo: Vec<&Organization> =
         mapped.iter().filter(|o| !state.done.contains_key(&o.external_id)).collect();
@@ -77,10 +83,13 @@ pub(super) async fn devices(work: &mut Work<'_>) -> Result<(), Stopped> {
         };
         let organization_pass =
             OrganizationPass { opened: &opened, organization, expected, done_before: done_devices };
-        done_devices += organization_pass.write(work, pages, &mut state).await?;
+        match organization_pass.write(work, pages, &mut state).await? {
+            ListEnd::Whole { length } => done_devices += length,
+            ListEnd::Left => expected = expected.saturating_sub(organization.device_count.unwrap_or(0)),
+        }
     }
     if work.run.kind == RunKind::Devices {
-        missing::settle(work, &opened, &mapped, &mut state).await?;
+        missing::settle(work, &opened, &mut state).await?;
     }
     Ok(())
 }
@@ -121,15 +130,39 @@ pub(super) async fn list_organizations(
     opened: &Opened,
 ) -> Result<Vec<OrganizationRecord>, Stopped> {
     work.counts.calls += 1;
-    Ok(opened.provider.inventory().organizations(&opened.connection).await?)
+    let listed = opened.provider.inventory().organizations(&opened.connection).await?;
+    if listed.is_empty() && !known_organizations(work).await?.is_empty() {
+        return Err(Stopped::Provider(none_listed()));
+    }
+    Ok(listed)
+}
+
+/// An RMM that suddenly knows no organization at all is broken, or shows us none: nothing is concluded from that.
+fn none_listed() -> ProviderError {
+    let problem = Problem::new(
+        "no_organizations",
+        "The RMM lists no organization any more, although it did before. Nothing was marked for that.",
+        "See whether the account that Fleetgate uses may still see them. If all were removed at the RMM, disconnect \
+         the integration.",
+    );
+    ProviderError::new(ErrorKind::Malformed, problem)
+}
+
+async fn known_organizations(work: &Work<'_>) -> Result<Vec<Organization>, Stopped> {
+    let ctx = work.now();
+    Ok(work.core.store.tenant(&ctx).organizations().of_integration(work.run.integration_id).await?)
 }
 
 async fn synced_organizations(work: &Work<'_>) -> Result<Vec<Organization>, Stopped> {
-    let ctx = work.now();
-    let all = work.core.store.tenant(&ctx).organizations().of_integration(work.run.integration_id).await?;
-    let is_synced =
-        |o: &Organization| o.state == MappingState::Mapped && o.auto_sync && o.vanished_at.is_none();
-    Ok(all.into_iter().filter(is_synced).collect())
+    let mapped = mapped_organizations(work).await?;
+    Ok(mapped.into_iter().filter(|organization| organization.vanished_at.is_none()).collect())
+}
+
+/// Mapped and with Auto-sync, at the RMM or not any more.
+pub(super) async fn mapped_organizations(work: &Work<'_>) -> Result<Vec<Organization>, Stopped> {
+    let all = known_organizations(work).await?;
+    let is_mapped = |o: &Organization| o.state == MappingState::Mapped && o.auto_sync;
+    Ok(all.into_iter().filter(is_mapped).collect())
 }
 
 /// A list to be fetched. Boxed: the compiler cannot prove a stream of borrowing closures to be `Send`.
@@ -175,30 +208,81 @@ struct OrganizationPass<'a> {
     done_before: u64,
 }
 
+/// How far the list of an organization was written.
+enum ListEnd {
+    /// All of it.
+    Whole {
+        /// Its length.
+        length: u64,
+    },
+    /// The organization stopped being synced: the rest was left out.
+    Left,
+}
+
+/// A page to be written.
+struct Page<'a> {
+    content: &'a DevicePage,
+    is_last: bool,
+    /// Rows of the list up to its end.
+    until_here: u64,
+}
+
+/// What became of a page.
+enum PageEnd {
+    Written,
+    /// The organization is not synced any more.
+    NotSynced,
+}
+
 impl OrganizationPass<'_> {
-    /// Writes its pages; answers the length of its list.
+    /// Writes its pages, each for the client that the organization has at that moment.
     async fn write(
         &self,
         work: &mut Work<'_>,
         pages: Vec<DevicePage>,
         state: &mut CursorState,
-    ) -> Result<u64, Stopped> {
-        let length: u64 = pages.iter().map(|page| (page.records.len() + page.rejected.len()) as u64).sum();
+    ) -> Result<ListEnd, Stopped> {
+        let key = &self.organization.external_id;
+        let length: u64 = pages.iter().map(rows).sum();
         let absent = self.absent(work, &pages).await?;
-        let mut written = 0;
+        let mut until_here = 0;
         let last = pages.len().saturating_sub(1);
-        for (n, page) in pages.into_iter().enumerate() {
+        for (n, content) in pages.into_iter().enumerate() {
             work.go_on()?;
-            written += (page.records.len() + page.rejected.len()) as u64;
+            until_here += rows(&content);
             if n == last {
-                state.done.insert(self.organization.external_id.clone(), length);
+                state.done.insert(key.clone(), length);
                 if !absent.is_empty() {
-                    state.absent.insert(self.organization.external_id.clone(), absent.clone());
+                    state.absent.insert(key.clone(), absent.clone());
                 }
             }
-            self.write_page(work, page, n == last, written, state).await?;
+            let page = Page { content: &content, is_last: n == last, until_here };
+            match self.write_page(work, &page, state).await? {
+                PageEnd::Written => {}
+                PageEnd::NotSynced => {
+                    state.done.remove(key);
+                    state.absent.remove(key);
+                    self.leave(work).await?;
+                    return Ok(ListEnd::Left);
+                }
+            }
         }
-        Ok(length)
+        Ok(ListEnd::Whole { length })
+    }
+
+    /// Says that the rest of the list is left out. That is no error, and its absences do not count.
+    async fn leave(&self, work: &mut Work<'_>) -> Result<(), Stopped> {
+        work.counts.skipped += 1;
+        let item = RunItem {
+            n: 0,
+            action: "skipped".to_owned(),
+            external_id: Some(self.organization.external_id.clone()),
+            name: Some(self.organization.name.clone()),
+            message:
+                "was unmapped, excluded or taken out of Auto-sync during the run; the rest of it was left out"
+                    .to_owned(),
+        };
+        work.add_items(&[item]).await
     }
 
     /// Devices that the list lacks. Where a row has no readable id nobody can tell, and none is counted.
@@ -218,63 +302,94 @@ impl OrganizationPass<'_> {
     async fn write_page(
         &self,
         work: &mut Work<'_>,
-        page: DevicePage,
-        is_last: bool,
-        written: u64,
+        page: &Page<'_>,
         state: &CursorState,
-    ) -> Result<(), Stopped> {
-        let ctx = work.now();
-        let tenant = work.core.store.tenant(&ctx);
-        let ids: Vec<&str> = page.records.iter().map(|record| record.external_id.as_str()).collect();
-        let known = tenant.devices().known(work.run.integration_id, &ids).await?;
-        let known: HashMap<String, store::device::Known> =
-            known.into_iter().map(|known| (known.external_id.clone(), known)).collect();
-        let scope = self.scope(work, ctx.now)?;
+    ) -> Result<PageEnd, Stopped> {
         let counts_before = work.counts.clone();
-        let mut plan = plan::plan(&scope, page, &known, &mut work.counts, ctx.now);
-        let renewed = plan::with_new_facts(&plan);
-        if !renewed.is_empty() && !work.run.preview {
-            let before: HashMap<DeviceId, String> =
-                tenant.devices().facts(&renewed).await?.into_iter().collect();
-            plan::tell_changes(&mut plan, &before);
+        loop {
+            let ctx = work.now();
+            let tenant = work.core.store.tenant(&ctx);
+            let mapping = tenant.organizations().mapping(self.organization.id).await?;
+            let Some(client) = mapping.synced_for() else { return Ok(PageEnd::NotSynced) };
+            let scope = self.scope(work, client, &ctx);
+            match self.try_page(work, &ctx, &scope, page, state).await {
+                Ok(Some(items)) => {
+                    work.add_items(&items).await?;
+                    return Ok(PageEnd::Written);
+                }
+                Ok(None) => work.counts = counts_before.clone(),
+                Err(error) => {
+                    // What was not written is not counted: a cancelled run keeps its counts.
+                    work.counts = counts_before;
+                    return Err(error);
+                }
+            }
         }
-        let total = Some(self.expected.max(self.done_before + written));
-        let mut progress = work.progress(
-            format!("devices of {}", self.organization.name),
-            self.done_before + written,
-            total,
-        );
-        progress.organization_done = is_last;
-        if is_last {
-            progress.cursor_state = serde_json::to_string(state).ok();
-        }
-        let items: Vec<RunItem> =
-            plan.items.into_iter().filter(|item| work.run.preview || item.action == "failed").collect();
-        let written = if work.run.preview {
-            tenant.sync_runs().note(work.run.id, &progress).await
-        } else {
-            tenant.devices().apply(&scope, &plan.writes, &progress).await
-        };
-        if let Err(error) = written {
-            // What was not written is not counted: a cancelled run keeps its counts.
-            work.counts = counts_before;
-            return Err(error.into());
-        }
-        work.reached(&progress);
-        work.add_items(&items).await
     }
 
-    fn scope(&self, work: &Work<'_>, observed_at: domain::Time) -> Result<PageScope, Stopped> {
-        // A mapped organization has a client: the table's own check.
-        let client_id = self.organization.client_id.ok_or(Stopped::Stale)?;
-        Ok(PageScope {
+    /// Compares and writes a page; answers what is to be told of it. None if the organization was mapped elsewhere while
+    /// the page was compared: then nothing is written.
+    async fn try_page(
+        &self,
+        work: &mut Work<'_>,
+        ctx: &Ctx,
+        scope: &PageScope,
+        page: &Page<'_>,
+        state: &CursorState,
+    ) -> Result<Option<Vec<RunItem>>, Stopped> {
+        let tenant = work.core.store.tenant(ctx);
+        let plan = compare(work, ctx, scope, page.content).await?;
+        let done = self.done_before + page.until_here;
+        let stage = format!("devices of {}", self.organization.name);
+        let mut progress = work.progress(stage, done, Some(self.expected.max(done)));
+        progress.organization_done = page.is_last;
+        if page.is_last {
+            progress.cursor_state = serde_json::to_string(state).ok();
+        }
+        if work.run.preview {
+            tenant.sync_runs().note(work.run.id, &progress).await?;
+        } else if tenant.devices().apply(scope, &plan.writes, &progress).await? == Applied::Remapped {
+            return Ok(None);
+        }
+        work.reached(&progress);
+        let is_told = |item: &RunItem| work.run.preview || item.action == "failed";
+        Ok(Some(plan.items.into_iter().filter(is_told).collect()))
+    }
+
+    fn scope(&self, work: &Work<'_>, client_id: ClientId, ctx: &Ctx) -> PageScope {
+        PageScope {
             integration_id: work.run.integration_id,
             provider: self.opened.integration.provider.clone(),
             organization_id: self.organization.id,
             organization_external_id: self.organization.external_id.clone(),
             client_id,
             run_id: work.run.id,
-            observed_at,
-        })
+            observed_at: ctx.now,
+        }
     }
+}
+
+fn rows(page: &DevicePage) -> u64 {
+    (page.records.len() + page.rejected.len()) as u64
+}
+
+/// Compares a page with what is known.
+async fn compare(
+    work: &mut Work<'_>,
+    ctx: &Ctx,
+    scope: &PageScope,
+    page: &DevicePage,
+) -> Result<plan::PagePlan, Stopped> {
+    let tenant = work.core.store.tenant(ctx);
+    let ids: Vec<&str> = page.records.iter().map(|record| record.external_id.as_str()).collect();
+    let known = tenant.devices().known(work.run.integration_id, &ids).await?;
+    let known: HashMap<String, Known> =
+        known.into_iter().map(|known| (known.external_id.clone(), known)).collect();
+    let mut plan = plan::plan(scope, page, &known, &mut work.counts, ctx.now);
+    let renewed = plan::with_new_facts(&plan);
+    if !renewed.is_empty() && !work.run.preview {
+        let before: HashMap<DeviceId, String> = tenant.devices().facts(&renewed).await?.into_iter().collect();
+        plan::tell_changes(&mut plan, &before);
+    }
+    Ok(plan)
 }

@@ -12,7 +12,7 @@ use store::absence::Absent;
 
 use super::{
     Stopped, Work,
-    list_pass::{CursorState, list_organizations},
+    list_pass::{CursorState, list_organizations, mapped_organizations},
 };
 use crate::core::Opened;
 
@@ -21,7 +21,6 @@ use crate::core::Opened;
 pub(super) async fn settle(
     work: &mut Work<'_>,
     opened: &Opened,
-    mapped: &[Organization],
     state: &mut CursorState,
 ) -> Result<(), Stopped> {
     work.note("checking that the lists were complete", work.run.done, work.run.total).await?;
@@ -32,24 +31,15 @@ pub(super) async fn settle(
         .collect();
     let ctx = work.now();
     let tenant = work.core.store.tenant(&ctx);
-    let mut absent: Vec<(OrganizationId, Vec<DeviceId>)> = Vec::new();
-    for organization in mapped {
-        let Some(listed) = state.done.get(&organization.external_id) else { continue };
-        let counted_after = counted.get(&organization.external_id).copied().flatten();
-        if is_complete(*listed, counted_after) {
-            let Some(of_organization) = state.absent.get(&organization.external_id) else { continue };
-            absent.push((organization.id, of_organization.clone()));
-        } else {
-            incomplete(work, organization, *listed, counted_after).await?;
-        }
-    }
+    let absences = absences(work, state, &counted).await?;
     if !work.run.preview && !state.counted {
         state.counted = true;
         let mut step = work.progress("looking for missing devices", work.run.done, work.run.total);
         step.cursor_state = serde_json::to_string(state).ok();
-        tenant.absences().count(work.run.id, &absent, &step).await?;
+        tenant.absences().count(work.run.id, &absences.of_organizations, &step).await?;
     }
-    let absent: HashSet<DeviceId> = absent.into_iter().flat_map(|(_, devices)| devices).collect();
+    let absent: HashSet<DeviceId> =
+        absences.of_organizations.into_iter().flat_map(|(_, devices)| devices).collect();
     // A preview counts nothing, so it looks for what this pass would bring over the line.
     let passes = MISSING_AFTER_PASSES - u32::from(work.run.preview);
     let mut candidates = tenant.absences().candidates(work.run.integration_id, passes, ctx.now).await?;
@@ -58,7 +48,54 @@ pub(super) async fn settle(
     if candidates.is_empty() {
         return Ok(());
     }
-    mark(work, opened, candidates).await
+    mark(work, opened, candidates, &absences.vanished).await
+}
+
+/// The absences that count in this run.
+#[derive(Default)]
+struct Absences {
+    of_organizations: Vec<(OrganizationId, Vec<DeviceId>)>,
+    /// Those whose organization is not at the RMM any more, with its name.
+    vanished: HashMap<DeviceId, String>,
+}
+
+/// Devices that complete lists lack, and all devices of organizations that both lists of organizations lack: the one at
+/// the start, which set `vanished_at`, and the one now. What is not synced any more is nobody's absence.
+async fn absences(
+    work: &mut Work<'_>,
+    state: &CursorState,
+    counted: &HashMap<String, Option<u64>>,
+) -> Result<Absences, Stopped> {
+    let mut found = Absences::default();
+    for organization in mapped_organizations(work).await? {
+        let key = &organization.external_id;
+        if organization.vanished_at.is_some() {
+            if !counted.contains_key(key) {
+                found.add_vanished(work, &organization).await?;
+            }
+            continue;
+        }
+        let Some(listed) = state.done.get(key).copied() else { continue };
+        let counted_after = counted.get(key).copied().flatten();
+        if !is_complete(listed, counted_after) {
+            incomplete(work, &organization, listed, counted_after).await?;
+        } else if let Some(devices) = state.absent.get(key) {
+            found.of_organizations.push((organization.id, devices.clone()));
+        }
+    }
+    Ok(found)
+}
+
+impl Absences {
+    async fn add_vanished(&mut self, work: &Work<'_>, organization: &Organization) -> Result<(), Stopped> {
+        let devices = work.core.store.tenant(&work.ctx).absences().not_listed(organization.id, &[]).await?;
+        let devices: Vec<DeviceId> = devices.into_iter().map(|device| device.device_id).collect();
+        if !devices.is_empty() {
+            self.vanished.extend(devices.iter().map(|id| (*id, organization.name.clone())));
+            self.of_organizations.push((organization.id, devices));
+        }
+        Ok(())
+    }
 }
 
 async fn incomplete(
@@ -81,7 +118,12 @@ async fn incomplete(
     work.add_items(&[item]).await
 }
 
-async fn mark(work: &mut Work<'_>, opened: &Opened, candidates: Vec<Absent>) -> Result<(), Stopped> {
+async fn mark(
+    work: &mut Work<'_>,
+    opened: &Opened,
+    candidates: Vec<Absent>,
+    vanished: &HashMap<DeviceId, String>,
+) -> Result<(), Stopped> {
     let ctx = work.now();
     let tenant = work.core.store.tenant(&ctx);
     let known = tenant.devices().count_present(work.run.integration_id).await?;
@@ -109,9 +151,12 @@ async fn mark(work: &mut Work<'_>, opened: &Opened, candidates: Vec<Absent>) -> 
     let missing: Vec<(Absent, Option<String>)> = candidates
         .into_iter()
         .map(|absent| {
-            let note = located
-                .get(absent.external_id.as_str())
-                .map(|location| format!("is in `{}` now, which is not synced", location.organization_name));
+            let place = located.get(absent.external_id.as_str()).map(|location| &location.organization_name);
+            let note = match (place, vanished.get(&absent.device_id)) {
+                (Some(name), _) => Some(format!("is in `{name}` now, which is not synced")),
+                (None, Some(name)) => Some(format!("its organization `{name}` is not at the RMM any more")),
+                (None, None) => None,
+            };
             (absent, note)
         })
         .collect();

@@ -36,18 +36,18 @@ pub(super) struct PagePlan {
 /// Plans a page. `known` are the known devices of the page by the provider's id.
 pub(super) fn plan(
     scope: &PageScope,
-    page: DevicePage,
+    page: &DevicePage,
     known: &HashMap<String, Known>,
     counts: &mut RunCounts,
     now: Time,
 ) -> PagePlan {
     let mut plan = PagePlan::default();
-    for rejected in page.rejected {
+    for rejected in page.rejected.iter().cloned() {
         counts.read += 1;
         counts.failed += 1;
         plan.items.push(item("failed", rejected.external_id, rejected.name, rejected.reason));
     }
-    for record in page.records {
+    for record in &page.records {
         counts.read += 1;
         match known.get(&record.external_id) {
             None => create(scope, record, &mut plan, counts, now),
@@ -62,7 +62,7 @@ fn item(action: &str, external_id: Option<String>, name: Option<String>, message
     RunItem { n: 0, action: action.to_owned(), external_id, name, message }
 }
 
-fn create(scope: &PageScope, record: DeviceRecord, plan: &mut PagePlan, counts: &mut RunCounts, now: Time) {
+fn create(scope: &PageScope, record: &DeviceRecord, plan: &mut PagePlan, counts: &mut RunCounts, now: Time) {
     counts.created += 1;
     let presence = record.presence.clone();
     let look = at_look(presence.vendor_status, presence.last_seen, ASSUMED, scope.observed_at);
@@ -90,7 +90,7 @@ fn create(scope: &PageScope, record: DeviceRecord, plan: &mut PagePlan, counts: 
 
 fn change(
     scope: &PageScope,
-    record: DeviceRecord,
+    record: &DeviceRecord,
     known: &Known,
     plan: &mut PagePlan,
     counts: &mut RunCounts,
@@ -132,7 +132,6 @@ fn change(
             asset_id: known.device.asset_id,
             content,
             content_changed: difference.content,
-            old_client: known.client_id,
             detail_due_at,
         });
     }
@@ -228,7 +227,7 @@ fn moved_data(from: OrganizationId, scope: &PageScope, known: &Known) -> serde_j
 }
 
 /// Facts as they are stored, with their hash.
-fn content(record: DeviceRecord, macs: &[String]) -> Content {
+fn content(record: &DeviceRecord, macs: &[String]) -> Content {
     let facts = serde_json::to_string(&record.facts).unwrap_or_default();
     let hash = blake3::hash(facts.as_bytes()).to_hex().as_str().get(..32).unwrap_or_default().to_owned();
     Content {
@@ -239,8 +238,8 @@ fn content(record: DeviceRecord, macs: &[String]) -> Content {
         os: record.facts.os.clone().unwrap_or_default(),
         needs_reboot: record.facts.needs_reboot.unwrap_or(false),
         serial_key: record.facts.serial.as_deref().and_then(serial_key),
-        site: record.facts.site,
-        raw: Box::<str>::from(record.raw),
+        site: record.facts.site.clone(),
+        raw: Box::<str>::from(record.raw.get()),
         facts,
     }
 }

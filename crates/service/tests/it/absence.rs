@@ -10,6 +10,7 @@ use service::{
     integration::Draft,
     organization::{MappingChange, MappingTarget},
 };
+use simulator::faults::FaultKind;
 use store::on_both_engines;
 
 use crate::world::{HOUR, World};
@@ -26,6 +27,21 @@ async fn passes(world: &World, hours: &[u64]) -> SyncRun {
         last = Some(world.run(RunKind::Devices).await);
     }
     last.unwrap()
+}
+
+/// The account sees these clients only: the others are gone for us.
+fn see(world: &World, clients: &[u32]) {
+    let key = &world.server.accounts().api_key;
+    world.control().set_permission(key, "is_superuser", false).unwrap();
+    for right in ["can_list_clients", "can_list_agents", "can_list_sites", "can_view_customfields"] {
+        world.control().set_permission(key, right, true).unwrap();
+    }
+    world.control().set_scope(key, clients.to_vec()).unwrap();
+}
+
+async fn set_brake(world: &World, percent: u8) {
+    let change = Draft { settings: Some(json!({ "missing_brake_percent": percent })), ..Draft::default() };
+    world.services.integrations.update(&world.ctx(), world.id, change, None).await.unwrap();
 }
 
 on_both_engines! {
@@ -135,9 +151,101 @@ on_both_engines! {
         assert_eq!(items.len(), 1);
         assert!(items[0].message.contains("13 of 60 devices") && items[0].message.contains("missing_brake_percent"));
         assert_eq!(missing(&world).await, 0);
-        let higher = Draft { settings: Some(json!({ "missing_brake_percent": 30 })), ..Draft::default() };
-        world.services.integrations.update(&world.ctx(), world.id, higher, None).await.unwrap();
+        set_brake(&world, 30).await;
         let run = passes(&world, &[1]).await;
         assert_eq!((run.state, run.counts.missing), (RunState::Succeeded, 13));
+    }
+
+    async fn devices_of_a_vanished_organization_are_missing_after_three_passes_and_a_day(test) {
+        let world = World::synced(test).await;
+        set_brake(&world, 100).await;
+        let gone = world.organization(2).await;
+        let agents = world.control().agent_ids(2);
+        let before = world.assets().await;
+        see(&world, &[1, 3, 4]);
+        for hours in [1, 30] {
+            let run = passes(&world, &[hours]).await;
+            assert_eq!((run.state, run.counts.missing), (RunState::Succeeded, 0));
+        }
+        assert_eq!(missing(&world).await, 0, "a day, but two passes");
+        let run = passes(&world, &[1]).await;
+        assert_eq!((run.state, run.counts.missing), (RunState::Succeeded, agents.len() as u64));
+        let after = world.assets().await;
+        assert_eq!(after.len(), 60);
+        for agent in &agents {
+            assert_eq!((after[agent].id, after[agent].client_id), (before[agent].id, before[agent].client_id));
+            let note = after[agent].source.missing_note.as_deref().unwrap();
+            assert_eq!(note, format!("its organization `{}` is not at the RMM any more", gone.name));
+        }
+        assert_eq!(passes(&world, &[1]).await.counts.missing, 0);
+        see(&world, &[]);
+        let run = passes(&world, &[1]).await;
+        assert_eq!((run.counts.returned, run.counts.created), (agents.len() as u64, 0));
+        let back = world.assets().await;
+        assert!(agents.iter().all(|agent| back[agent].id == before[agent].id));
+        assert_eq!(missing(&world).await, 0);
+        world.assert_counters_fit().await;
+    }
+
+    async fn brake_stops_a_vanished_organization_too(test) {
+        let world = World::synced(test).await;
+        set_brake(&world, 5).await;
+        let devices = world.control().agent_ids(2).len();
+        assert!(devices > 3);
+        see(&world, &[1, 3, 4]);
+        let run = passes(&world, &[1, 30, 1]).await;
+        assert_eq!((run.state, run.counts.missing), (RunState::Partial, 0));
+        let items = world.items(&run).await;
+        assert!(items[0].message.starts_with(&format!("{devices} of 60 devices")), "{items:?}");
+        assert_eq!(missing(&world).await, 0);
+    }
+
+    async fn device_of_a_vanished_organization_that_turned_up_elsewhere_moves(test) {
+        let world = World::synced(test).await;
+        set_brake(&world, 100).await;
+        let agent = world.distinct_agent(2).await;
+        let before = world.asset(&agent).await;
+        see(&world, &[1, 3, 4]);
+        passes(&world, &[1, 30]).await;
+        world.control().move_agent(&agent, 3).unwrap();
+        let run = passes(&world, &[1]).await;
+        assert_eq!((run.counts.moved, run.counts.missing), (1, world.control().agent_ids(2).len() as u64));
+        let after = world.asset(&agent).await;
+        assert_eq!((after.id, after.source.missing_since), (before.id, None));
+        assert_eq!(Some(after.client_id), world.organization(3).await.client_id);
+    }
+
+    async fn devices_of_a_vanished_organization_that_is_not_synced_are_left_alone(test) {
+        let world = World::synced(test).await;
+        set_brake(&world, 100).await;
+        let off = MappingChange { target: None, auto_sync: Some(false) };
+        let organization = world.organization(2).await.id;
+        world.services.organizations.change(&world.ctx(), organization, off).await.unwrap();
+        see(&world, &[1, 3, 4]);
+        passes(&world, &[1, 30, 1]).await;
+        assert!(world.organization(2).await.vanished_at.is_some());
+        assert_eq!(missing(&world).await, 0);
+    }
+
+    async fn empty_list_of_organizations_marks_nothing_and_says_so(test) {
+        let world = World::synced(test).await;
+        set_brake(&world, 100).await;
+        see(&world, &[1, 3, 4]);
+        passes(&world, &[1, 30]).await;
+        let register = world.register().await;
+        world.fault("/clients/", FaultKind::EmptyList);
+        for _ in 0..4 {
+            let run = passes(&world, &[12]).await;
+            assert_eq!((run.state, run.counts.missing), (RunState::Failed, 0));
+            assert!(run.problem.unwrap().contains("no_organizations"));
+        }
+        assert_eq!(world.run(RunKind::Organizations).await.state, RunState::Failed);
+        let vanished = world.organizations().await.into_values().filter(|o| o.vanished_at.is_some()).count();
+        assert_eq!(vanished, 1, "the one that vanished before");
+        assert_eq!(missing(&world).await, 0);
+        assert_eq!(world.register().await, register);
+        world.control().clear_faults();
+        let run = passes(&world, &[1]).await;
+        assert_eq!((run.state, run.counts.missing), (RunState::Succeeded, world.control().agent_ids(2).len() as u64));
     }
 }

@@ -1,6 +1,7 @@
 //! Signing in with user and password, and what is said of credentials that do not work.
 
 use domain::{
+    Time,
     integration::ConnectionState,
     sync::{RunKind, RunState},
 };
@@ -14,7 +15,7 @@ use simulator::{
 };
 use store::{on_both_engines, testing::TestStore};
 
-use crate::world::{World, draft, key_draft, lane, secret};
+use crate::world::{HOUR, World, draft, key_draft, lane, secret};
 
 const USER: &str = "tacticalrmm_username";
 const PASSWORD: &str = "tacticalrmm_password";
@@ -56,6 +57,10 @@ async fn signed_in(test: TestStore, has_secret: bool, with_code: bool) -> World 
 
 async fn view(world: &World) -> IntegrationView {
     world.services.integrations.get(&world.ctx(), world.id).await.unwrap()
+}
+
+async fn end(world: &World) -> Time {
+    view(world).await.integration.token_expires_at.unwrap()
 }
 
 async fn state(world: &World) -> (ConnectionState, Option<String>) {
@@ -117,6 +122,46 @@ on_both_engines! {
         assert_eq!(world.run(RunKind::Organizations).await.state, RunState::Succeeded);
         world.services.integrations.disconnect(&world.ctx(), world.id).await.unwrap();
         assert_eq!(world.control().counts().of("POST /logout/"), 2, "the dead one, and the last one");
+    }
+
+    async fn end_of_a_token_moves_with_its_use_and_is_never_shown_too_late(test) {
+        let world = signed_in(test, true, false).await;
+        let announced = end(&world).await;
+        assert_eq!(announced.since(world.time()).as_secs() / HOUR, 4, "five hours, less a moment");
+        world.pass(HOUR);
+        world.run(RunKind::Presence).await;
+        let moved = end(&world).await;
+        assert!(moved > announced && moved.since(world.time()).as_secs() <= 5 * HOUR - 600);
+        world.pass(120);
+        world.run(RunKind::Presence).await;
+        assert_eq!(end(&world).await, moved, "not written for two minutes");
+        for _ in 0..3 {
+            // Up to the last minute that is shown, long after the end that was announced.
+            world.pass(end(&world).await.since(world.time()).as_secs() - 60);
+            assert_eq!(world.run(RunKind::Presence).await.state, RunState::Succeeded);
+        }
+        assert!(world.time() > announced);
+        assert_eq!(world.control().counts().tokens_issued, 1, "it lived all the time");
+    }
+
+    async fn token_announced_with_three_minutes_lives_for_hours_once_it_is_used(test) {
+        let server = server().await;
+        let accounts = server.accounts().clone();
+        let fields = [(USER, accounts.plain_username.as_str()), (PASSWORD, accounts.plain_password.as_str())];
+        let draft = draft(&server, "knox", &fields);
+        let world = World::with(test, server, draft).await;
+        assert!(end(&world).await.since(world.time()).as_secs() <= 180);
+        world.run(RunKind::Organizations).await;
+        assert_eq!(end(&world).await.since(world.time()).as_secs(), 5 * HOUR - 600);
+        world.pass(4 * HOUR);
+        assert_eq!(world.run(RunKind::Organizations).await.state, RunState::Succeeded);
+        assert_eq!(world.control().counts().tokens_issued, 1);
+        world.control().expire_tokens();
+        let shown = end(&world).await;
+        world.control().block_login(&accounts.plain_username, true).unwrap();
+        world.pass(HOUR);
+        assert_eq!(world.run(RunKind::Organizations).await.state, RunState::Failed);
+        assert_eq!(end(&world).await, shown, "a use that was refused moves nothing");
     }
 
     async fn wrong_password_is_refused_and_throttling_tells_how_long_to_wait(test) {

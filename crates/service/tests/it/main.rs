@@ -13,6 +13,7 @@ mod mapping;
 mod moves;
 mod organizations;
 mod people;
+mod remap;
 mod rights;
 mod runs;
 mod schedules;

@@ -1,6 +1,7 @@
 //! Mapping organizations to clients: one by one, many at once, as CSV, and back.
 
 use domain::{
+    id::OrganizationId,
     organization::{MappingState, Organization},
     sync::RunKind,
 };
@@ -8,7 +9,10 @@ use service::{
     ServiceError,
     organization::{AcceptRequest, MappingChange, MappingTarget, OrganizationFilter},
 };
-use store::on_both_engines;
+use store::{
+    on_both_engines,
+    organization::{ClientChoice, MappingWish},
+};
 
 use crate::world::{ALL, World};
 
@@ -117,6 +121,71 @@ on_both_engines! {
             assert_eq!(Some(assets[&agent].client_id), one.client_id);
         }
         world.assert_counters_fit().await;
+    }
+
+    async fn undo_after_merges_leads_to_the_client_that_lives(test) {
+        let world = World::synced(test).await;
+        let [one, two, three] = [world.organization(1).await, world.organization(2).await, world.organization(3).await];
+        change(&world, 1, MappingTarget::NewClient { name: Some("Interim".to_owned()) }).await;
+        let clients = &world.services.clients;
+        clients.merge(&world.ctx(), one.client_id.unwrap(), two.client_id.unwrap()).await.unwrap();
+        clients.merge(&world.ctx(), two.client_id.unwrap(), three.client_id.unwrap()).await.unwrap();
+        let undone = world.services.organizations.undo(&world.ctx(), one.id).await.unwrap().organization;
+        assert_eq!((undone.client_id, undone.auto_sync, undone.can_undo), (three.client_id, true, false));
+        let assets = world.assets().await;
+        for agent in world.control().agent_ids(1) {
+            assert_eq!(Some(assets[&agent].client_id), three.client_id);
+        }
+        world.assert_counters_fit().await;
+    }
+
+    async fn undo_to_an_archived_client_is_refused_with_what_to_do(test) {
+        let world = World::synced(test).await;
+        let before = world.organization(1).await;
+        let client = before.client_id.unwrap();
+        let interim = change(&world, 1, MappingTarget::NewClient { name: Some("Interim".to_owned()) }).await;
+        world.services.clients.archive(&world.ctx(), client).await.unwrap();
+        let error = world.services.organizations.undo(&world.ctx(), before.id).await.unwrap_err();
+        let ServiceError::Conflict { code: "client_archived", message } = error else { panic!("{error:?}") };
+        assert!(message.contains(before.client_name.as_deref().unwrap()) && message.contains("restore"), "{message}");
+        assert_eq!(world.organization(1).await, interim);
+        world.services.clients.restore(&world.ctx(), client).await.unwrap();
+        let undone = world.services.organizations.undo(&world.ctx(), before.id).await.unwrap().organization;
+        assert_eq!(undone.client_id, before.client_id);
+    }
+
+    async fn many_mappings_are_written_all_or_none(test) {
+        let world = World::fetched(test).await;
+        let before = mappings(&world).await;
+        let (ctx, id) = (world.ctx(), world.organization(1).await.id);
+        let wish = |id, client| MappingWish { id, state: MappingState::Mapped, client: Some(client), auto_sync: true };
+        let named = |name: &str| ClientChoice::Named(name.to_owned());
+        let taken = world.services.clients.create(&ctx, "Taken").await.unwrap().client.name;
+        let tenant = world.test.store.tenant(&ctx);
+        let nobodys: OrganizationId = store::new_id(ctx.now);
+        for last in [wish(nobodys, named("Else")), wish(id, ClientChoice::New(taken))] {
+            let written = tenant.organizations().map_all(vec![wish(id, named("Fresh")), last]).await;
+            assert!(written.is_err());
+            assert_eq!(mappings(&world).await, before);
+            let clients = world.services.clients.list(&ctx, None, false, ALL).await.unwrap().items;
+            assert_eq!(clients.len(), 1, "no client is left behind");
+        }
+    }
+
+    async fn lines_that_name_one_new_client_share_it(test) {
+        let world = World::fetched(test).await;
+        let organizations = &world.services.organizations;
+        let names = ["New Friends", " new friends", "NEW FRIENDS ", "Others"];
+        let mut lines = vec!["organization_id,organization,external_id,devices,state,client,auto_sync".to_owned()];
+        for (organization, name) in world.organizations().await.into_values().zip(names) {
+            lines.push(format!("{},,,,mapped,{name},on", organization.id));
+        }
+        let taken = organizations.import_csv(&world.ctx(), &lines.join("\n"), false).await.unwrap();
+        assert_eq!((taken.changed, taken.errors.len()), (4, 0));
+        let mut clients: Vec<_> = world.organizations().await.into_values().map(|o| (o.client_name, o.auto_sync)).collect();
+        clients.sort();
+        let expected = ["New Friends", "New Friends", "New Friends", "Others"].map(|name| (Some(name.to_owned()), true));
+        assert_eq!(clients, expected);
     }
 
     async fn exported_mappings_are_imported_unchanged_and_with_changes(test) {

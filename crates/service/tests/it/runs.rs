@@ -12,13 +12,22 @@ use crate::world::{HOUR, LEASE, World, lane};
 
 const LISTS: &str = "GET /agents/";
 
-/// Starts a device run and drops it once `done` devices are written.
+/// Starts a device run and drops it once `done` devices are written and the server was asked for every list: a request
+/// that is still on its way would be counted later.
 async fn crash_after(world: &World, done: u64) -> domain::sync::SyncRun {
     let run = world.services.sync.request(&world.ctx(), world.id, RunKind::Devices, false).await.unwrap();
     let job = world.claim(lane(RunKind::Devices)).await.unwrap();
+    let lists = world.control().client_ids().len() as u64;
+    let written_and_asked = async {
+        let run = world.until(&run, |run| run.done >= done).await;
+        while world.control().counts().of(LISTS) < lists {
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+        run
+    };
     let run = tokio::select! {
         outcome = world.attempt(&job, CancellationToken::new()) => panic!("the run ended: {outcome:?}"),
-        run = world.until(&run, |run| run.done >= done) => run,
+        run = written_and_asked => run,
     };
     // The lease of the dead worker ends.
     world.wait(LEASE.as_secs() + 1);
@@ -153,6 +162,39 @@ on_both_engines! {
         world.work(lane(RunKind::Devices)).await;
         assert_eq!(sync.get(&world.ctx(), run.id).await.unwrap().state, RunState::Cancelled);
         assert_eq!(world.control().counts().total(), 0);
+    }
+
+    async fn run_cancelled_between_two_attempts_ends_at_once_and_its_job_goes(test) {
+        let world = World::mapped(test).await;
+        world.fault("/agents/?client=3", FaultKind::Status { status: 500 });
+        let sync = &world.services.sync;
+        let run = sync.request(&world.ctx(), world.id, RunKind::Devices, false).await.unwrap();
+        let job = world.claim(lane(RunKind::Devices)).await.unwrap();
+        let outcome = world.attempt(&job, CancellationToken::new()).await;
+        assert!(matches!(outcome, Outcome::Retry { .. }));
+        world.queue().retry("test", job.id, world.time() + Duration::from_secs(600), "later").await.unwrap();
+        let cancelled = sync.cancel(&world.ctx(), run.id).await.unwrap();
+        assert_eq!((cancelled.state, cancelled.ended_at), (RunState::Cancelled, Some(world.time())));
+        assert_eq!(cancelled.counts.created, world.assets().await.len() as u64, "what was done is kept and counted");
+        assert_eq!(world.test.store.queue_figures().await.unwrap().ready, 0);
+        world.control().clear_faults();
+        let next = world.run(RunKind::Devices).await;
+        assert_ne!(next.id, run.id, "the kind is free");
+        assert_eq!(next.state, RunState::Succeeded);
+    }
+
+    async fn run_that_a_worker_holds_is_asked_to_stop_and_keeps_its_job(test) {
+        let world = World::mapped(test).await;
+        let sync = &world.services.sync;
+        let run = sync.request(&world.ctx(), world.id, RunKind::Devices, false).await.unwrap();
+        let job = world.claim(lane(RunKind::Devices)).await.unwrap();
+        world.test.store.tenant(&world.ctx()).sync_runs().start(run.id).await.unwrap();
+        let asked = sync.cancel(&world.ctx(), run.id).await.unwrap();
+        assert_eq!((asked.state, asked.cancel_requested), (RunState::Running, true));
+        let outcome = world.attempt(&job, CancellationToken::new()).await;
+        assert_eq!(outcome, Outcome::Done);
+        world.settle(&job, outcome).await;
+        assert_eq!(sync.get(&world.ctx(), run.id).await.unwrap().state, RunState::Cancelled);
     }
 
     async fn second_request_of_a_kind_answers_the_run_that_waits(test) {

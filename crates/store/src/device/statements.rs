@@ -53,6 +53,11 @@ statements! {
             needs_reboot boolean, serial_key text, search_text text},
         " AS r WHERE assets.tenant_id = $2 + r._z AND assets.id = r.id AND assets.primary_device_id = r.device_id"
     ];
+    OLD_CLIENTS = [
+        "SELECT a.client_id, a.id FROM ", {rows "$1" id text, device_id text},
+        " AS r JOIN assets a ON a.tenant_id = $2 + r._z AND a.id = r.id \
+         WHERE a.primary_device_id = r.device_id AND a.client_id <> $3", {engine "" " FOR UPDATE OF a"}
+    ];
     UPDATE_DEVICES = [
         "UPDATE rmm_devices SET organization_id = $3, content_hash = r.content_hash, facts = r.facts, \
          facts_at = CASE WHEN r.content_changed THEN $4 ELSE rmm_devices.facts_at END, \
