@@ -142,7 +142,7 @@ pub struct SyncRun {
 pub struct RunItem {
     /// Position.
     pub n: i64,
-    /// `failed`, `skipped`; in a preview `created`, `updated`, `moved`, `missing`.
+    /// `failed`, `skipped`; in a preview `created`, `updated`, `moved`, `absent`, `missing`.
     pub action: String,
     /// The provider's id.
     pub external_id: Option<String>,
@@ -174,6 +174,10 @@ pub struct RunCounts {
     pub failed: u64,
     /// Organizations whose list was not complete.
     pub incomplete: u64,
+    /// Status transitions, of changed and unchanged devices.
+    pub status_changes: u64,
+    /// Known devices that the lists lacked. They count as missing after [`MISSING_AFTER_PASSES`] and [`MISSING_AFTER`].
+    pub absent: u64,
     /// Organizations that stopped being synced during the run: the rest of their list was left out.
     pub skipped: u64,
     /// HTTP calls made.
@@ -199,6 +203,8 @@ pub struct KnownDevice {
     pub missing_since: Option<Time>,
     /// Complete passes without it.
     pub absent_passes: u32,
+    /// The last look at its organization lacked it.
+    pub is_unlisted: bool,
 }
 
 /// What one look says about a known device.
@@ -226,7 +232,7 @@ pub fn compare(
     Difference {
         content: known.content_hash != hash,
         moved: known.organization_id != organization,
-        absent_before: known.absent_passes > 0,
+        absent_before: known.absent_passes > 0 || known.is_unlisted,
         returned: known.missing_since.is_some(),
         presence: known.presence != *presence && !is_older(presence, &known.presence),
     }
@@ -270,6 +276,7 @@ mod tests {
             status: Status::Online,
             missing_since: None,
             absent_passes: 0,
+            is_unlisted: false,
         }
     }
 

@@ -320,6 +320,9 @@ impl RunHandler {
         let run = &work.run;
         let ctx = work.now();
         let tenant = self.core.store.tenant(&ctx);
+        if work.counts.read == 0 && work.counts.incomplete > 0 {
+            return self.end(job, work, RunState::Failed, Some(&nothing_read())).await;
+        }
         let whole = work.counts.failed == 0 && work.counts.incomplete == 0;
         let state = if whole { RunState::Succeeded } else { RunState::Partial };
         let touched = match run.kind {
@@ -448,4 +451,13 @@ impl RunHandler {
 /// An error that concerns one organization's answer only: the others may still be read.
 pub(crate) fn is_of_one_answer(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Malformed | ErrorKind::NotFound | ErrorKind::Rejected)
+}
+
+/// Each list was asked for, and none could be used.
+fn nothing_read() -> Problem {
+    Problem::new(
+        "nothing_read",
+        "None of the lists could be read, so nothing was changed.",
+        "The items of this run name each list and what was wrong with it. Mend that at the RMM, then sync again.",
+    )
 }

@@ -36,7 +36,7 @@ statements! {
          AND d.absent_since <= $4"
     ];
     MARK_MISSING = [
-        "UPDATE rmm_devices SET missing_since = COALESCE(rmm_devices.absent_since, $3), missing_note = r.note, \
+        "UPDATE rmm_devices SET missing_since = COALESCE(rmm_devices.listed_at, rmm_devices.absent_since, $3), missing_note = r.note, \
          updated_at = $3 FROM ", {rows "$1" id text, note text},
         " AS r WHERE rmm_devices.tenant_id = $2 + r._z AND rmm_devices.id = r.id"
     ];

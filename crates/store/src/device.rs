@@ -153,6 +153,8 @@ pub struct PageWrites {
     pub presences: Vec<PresenceWrite>,
     /// Changed statuses of known assets.
     pub statuses: Vec<StatusChange>,
+    /// With the last page: devices of the organization that its whole list lacks.
+    pub unlisted: Vec<DeviceId>,
     /// What happened.
     pub events: Vec<NewEvent>,
 }
@@ -177,6 +179,7 @@ struct KnownRow {
     organization_id: String,
     content_hash: String,
     absent_passes: i64,
+    listed_at: Option<i64>,
     missing_since: Option<i64>,
     detail: Option<String>,
     detail_at: Option<i64>,
@@ -218,6 +221,7 @@ impl KnownRow {
                 status: Status::from_name(&self.status).ok_or_else(corrupt)?,
                 missing_since: self.missing_since.map(Time),
                 absent_passes: u32::try_from(self.absent_passes).unwrap_or(u32::MAX),
+                is_unlisted: self.listed_at.is_some(),
             },
             external_id: self.external_id,
             client_id: ClientId::from_db(&self.client_id).map_err(|_| corrupt())?,
@@ -267,6 +271,12 @@ impl Devices<'_> {
         self.statuses(&mut tx, &writes.statuses).await?;
         self.payloads(&mut tx, writes).await?;
         if progress.organization_done {
+            // Before the look is noted: these keep the one they were last in.
+            let ids: Vec<String> = writes.unlisted.iter().map(|id| id.to_db()).collect();
+            if !ids.is_empty() {
+                let columns = args![to_json(&ids)?, self.0.id, scope.organization_id.to_db()];
+                tx.run(&sql::UNLIST, columns).await?;
+            }
             organization::observed(&mut tx, self.0, scope.organization_id, scope.observed_at).await?;
         }
         sync_run::progress(&mut tx, self.0, scope.run_id, progress).await?;

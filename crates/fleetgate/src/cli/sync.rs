@@ -195,13 +195,15 @@ fn kind_of(run: &Value) -> String {
 
 /// The counts that are not zero: `120 read, 3 created`.
 fn counts(run: &Value) -> String {
-    const NAMES: [&str; 10] = [
+    const NAMES: [&str; 12] = [
         "read",
         "created",
         "updated",
         "unchanged",
         "moved",
         "returned",
+        "status_changes",
+        "absent",
         "missing",
         "failed",
         "incomplete",
@@ -212,6 +214,8 @@ fn counts(run: &Value) -> String {
         let word = match *name {
             "incomplete" => "organizations incomplete",
             "skipped" => "organizations skipped",
+            "status_changes" => "changed their status",
+            "absent" => "not listed",
             other => other,
         };
         Some(format!("{count} {word}"))

@@ -80,6 +80,10 @@ pub(crate) struct Counts {
     failed: u64,
     /// Organizations whose list was not complete.
     incomplete: u64,
+    /// Status transitions, of changed and unchanged devices.
+    status_changes: u64,
+    /// Known devices that the lists lacked; they count as missing after three complete passes and 24 hours.
+    absent: u64,
     /// Organizations that stopped being synced during the run: the rest of their list was left out.
     skipped: u64,
     /// Calls made to the RMM.
@@ -98,6 +102,8 @@ impl From<RunCounts> for Counts {
             missing: counts.missing,
             failed: counts.failed,
             incomplete: counts.incomplete,
+            status_changes: counts.status_changes,
+            absent: counts.absent,
             skipped: counts.skipped,
             calls: counts.calls,
         }
@@ -129,7 +135,7 @@ impl From<SyncRun> for RunView {
 pub(crate) struct RunItemView {
     /// Position.
     n: i64,
-    /// `failed`, `skipped`; in a preview `created`, `updated`, `moved`, `missing`.
+    /// `failed`, `skipped`; in a preview `created`, `updated`, `moved`, `absent`, `missing`.
     action: String,
     /// The RMM's id.
     external_id: Option<String>,

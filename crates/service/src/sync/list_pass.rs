@@ -17,6 +17,7 @@ use provider::{
 };
 use serde::{Deserialize, Serialize};
 use store::{
+    absence::Absent,
     device::{Applied, Known, PageScope},
     organization::ListedOrganization,
 };
@@ -223,6 +224,8 @@ enum ListEnd {
 struct Page<'a> {
     content: &'a DevicePage,
     is_last: bool,
+    /// With the last one: devices that the whole list lacks.
+    unlisted: &'a [Absent],
     /// Rows of the list up to its end.
     until_here: u64,
 }
@@ -252,11 +255,12 @@ impl OrganizationPass<'_> {
             until_here += rows(&content);
             if n == last {
                 state.done.insert(key.clone(), length);
-                if !absent.is_empty() {
-                    state.absent.insert(key.clone(), absent.clone());
+                if !absent.is_empty() && work.run.kind == RunKind::Devices {
+                    state.absent.insert(key.clone(), absent.iter().map(|device| device.device_id).collect());
                 }
             }
-            let page = Page { content: &content, is_last: n == last, until_here };
+            let unlisted = if n == last { absent.as_slice() } else { &[] };
+            let page = Page { content: &content, is_last: n == last, unlisted, until_here };
             match self.write_page(work, &page, state).await? {
                 PageEnd::Written => {}
                 PageEnd::NotSynced => {
@@ -286,17 +290,15 @@ impl OrganizationPass<'_> {
     }
 
     /// Devices that the list lacks. Where a row has no readable id nobody can tell, and none is counted.
-    async fn absent(&self, work: &Work<'_>, pages: &[DevicePage]) -> Result<Vec<DeviceId>, Stopped> {
+    async fn absent(&self, work: &Work<'_>, pages: &[DevicePage]) -> Result<Vec<Absent>, Stopped> {
         let rejected = || pages.iter().flat_map(|page| &page.rejected);
-        if work.run.kind != RunKind::Devices || rejected().any(|row| row.external_id.is_none()) {
+        if rejected().any(|row| row.external_id.is_none()) {
             return Ok(Vec::new());
         }
         let records = pages.iter().flat_map(|page| &page.records).map(|record| record.external_id.clone());
         let listed: Vec<String> =
             records.chain(rejected().filter_map(|row| row.external_id.clone())).collect();
-        let absent =
-            work.core.store.tenant(&work.ctx).absences().not_listed(self.organization.id, &listed).await?;
-        Ok(absent.into_iter().map(|device| device.device_id).collect())
+        Ok(work.core.store.tenant(&work.ctx).absences().not_listed(self.organization.id, &listed).await?)
     }
 
     async fn write_page(
@@ -338,7 +340,8 @@ impl OrganizationPass<'_> {
         state: &CursorState,
     ) -> Result<Option<Vec<RunItem>>, Stopped> {
         let tenant = work.core.store.tenant(ctx);
-        let plan = compare(work, ctx, scope, page.content).await?;
+        let mut plan = compare(work, ctx, scope, page.content).await?;
+        plan.leave_out(page.unlisted, &mut work.counts);
         let done = self.done_before + page.until_here;
         let stage = format!("devices of {}", self.organization.name);
         let mut progress = work.progress(stage, done, Some(self.expected.max(done)));

@@ -87,10 +87,15 @@ async fn absences(
 }
 
 impl Absences {
-    async fn add_vanished(&mut self, work: &Work<'_>, organization: &Organization) -> Result<(), Stopped> {
+    async fn add_vanished(
+        &mut self,
+        work: &mut Work<'_>,
+        organization: &Organization,
+    ) -> Result<(), Stopped> {
         let devices = work.core.store.tenant(&work.ctx).absences().not_listed(organization.id, &[]).await?;
         let devices: Vec<DeviceId> = devices.into_iter().map(|device| device.device_id).collect();
         if !devices.is_empty() {
+            work.counts.absent += devices.len() as u64;
             self.vanished.extend(devices.iter().map(|id| (*id, organization.name.clone())));
             self.of_organizations.push((organization.id, devices));
         }

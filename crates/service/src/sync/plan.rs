@@ -8,11 +8,12 @@ use domain::{
     event::kind,
     id::{DeviceId, OrganizationId},
     status::{ASSUMED, Status, at_look},
-    sync::{Difference, RunCounts, RunItem, compare},
+    sync::{Difference, MISSING_AFTER_PASSES, RunCounts, RunItem, compare},
 };
 use provider::{DevicePage, DeviceRecord};
 use serde_json::json;
 use store::{
+    absence::Absent,
     device::{ChangedDevice, Content, Known, NewDevice, PageScope, PageWrites, PresenceWrite, StatusChange},
     event::NewEvent,
     new_id,
@@ -31,6 +32,21 @@ const MOST_ITEMS: usize = 1_000;
 pub(super) struct PagePlan {
     pub(super) writes: PageWrites,
     pub(super) items: Vec<RunItem>,
+}
+
+impl PagePlan {
+    /// Devices that the whole list lacks: this look says nothing of them.
+    pub(super) fn leave_out(&mut self, unlisted: &[Absent], counts: &mut RunCounts) {
+        counts.absent += unlisted.len() as u64;
+        for device in unlisted {
+            self.writes.unlisted.push(device.device_id);
+            let message = format!(
+                "not listed; counts as missing after {MISSING_AFTER_PASSES} complete passes and 24 hours without it"
+            );
+            let (id, name) = (device.external_id.clone(), device.name.clone());
+            self.items.push(item("absent", Some(id), Some(name), message));
+        }
+    }
 }
 
 /// Plans a page. `known` are the known devices of the page by the provider's id.
@@ -112,6 +128,7 @@ fn change(
         });
     }
     if status_changed {
+        counts.status_changes += 1;
         change_status(known, look.status, plan);
     }
     tell(scope, known, &content, difference, plan, counts);

@@ -69,6 +69,40 @@ on_both_engines! {
         world.assert_counters_fit().await;
     }
 
+    async fn look_that_lacks_a_device_is_no_look_at_it(test) {
+        let world = World::synced(test).await;
+        let agent = world.distinct_agent(1).await;
+        let looked = world.asset(&agent).await.observed_at;
+        world.control().vanish(&agent).unwrap();
+        for minutes in [2, 2, 2, 2] {
+            world.wait(minutes * 60);
+            let run = world.run(RunKind::Presence).await;
+            assert_eq!((run.counts.read, run.counts.absent), (59, 1));
+        }
+        let assets = world.assets().await;
+        let own = &assets[&agent];
+        assert_eq!(own.observed_at, looked);
+        assert!(own.status_stale, "older than two intervals");
+        let others = || assets.values().filter(|asset| asset.id != own.id);
+        assert!(others().all(|asset| asset.observed_at > looked && !asset.status_stale));
+        world.control().restore(&agent).unwrap();
+        world.run(RunKind::Presence).await;
+        let back = world.asset(&agent).await;
+        assert!(back.observed_at > looked && !back.status_stale);
+    }
+
+    async fn preview_names_what_is_not_listed_before_it_is_missing(test) {
+        let world = World::synced(test).await;
+        let agent = world.distinct_agent(1).await;
+        world.control().vanish(&agent).unwrap();
+        let run = world.run_of(world.id, RunKind::Devices, true).await;
+        assert_eq!((run.counts.absent, run.counts.missing), (1, 0));
+        let items = world.items(&run).await;
+        let absent: Vec<_> = items.iter().filter(|item| item.action == "absent").collect();
+        assert_eq!(absent.len(), 1);
+        assert_eq!(absent[0].external_id.as_deref(), Some(agent.as_str()));
+    }
+
     async fn three_passes_within_a_day_make_nothing_missing(test) {
         let world = World::synced(test).await;
         world.control().vanish(&world.distinct_agent(1).await).unwrap();

@@ -81,6 +81,15 @@ on_both_engines! {
         Box::pin(fault_costs_nothing(test, FaultKind::Status { status: 500 }, false)).await;
     }
 
+    async fn run_that_could_read_no_list_at_all_has_failed(test) {
+        let world = World::synced(test).await;
+        world.fault("/agents/?client*", FaultKind::WrongTypes);
+        let run = world.run(RunKind::Devices).await;
+        assert_eq!((run.state, run.counts.read, run.counts.incomplete), (RunState::Failed, 0, 4));
+        assert!(run.problem.as_deref().is_some_and(|problem| problem.contains("nothing_read")));
+        assert_eq!(world.items(&run).await.len(), 4, "each list is named");
+    }
+
     async fn body_without_end_saves_nothing_of_that_organization(test) {
         let world = World::synced(test).await;
         world.fault(LIST, FaultKind::Endless { bytes: None });

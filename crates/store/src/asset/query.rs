@@ -48,7 +48,7 @@ columns! {
     "a.id" as "id", "a.client_id" as "client_id", "c.name" as "client_name", "c.name_key" as "client_key",
     "a.site_id" as "site_id", "s.name" as "site_name", "a.name" as "name", "a.name_key" as "name_key",
     "a.asset_type" as "asset_type", "a.os" as "os", "a.locked" as "locked", "a.note" as "note",
-    "a.status" as "status", "o.observed_at" as "observed_at", "d.absent_since" as "absent_since",
+    "a.status" as "status", "o.observed_at" as "observed_at", "d.listed_at" as "listed_at",
     "i.is_active" as "is_active", "i.settings" as "settings", "p.last_seen" as "last_seen",
     "p.vendor_status" as "vendor_status", "p.booted_at" as "booted_at", "p.user_name" as "user_name",
     "p.user_is_current" as "user_is_current", "p.offline_minutes" as "offline_minutes",

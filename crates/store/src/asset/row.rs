@@ -33,7 +33,7 @@ pub(crate) struct AssetRow {
     note: Option<String>,
     status: String,
     observed_at: Option<i64>,
-    absent_since: Option<i64>,
+    listed_at: Option<i64>,
     #[serde(deserialize_with = "flag")]
     is_active: bool,
     settings: String,
@@ -95,7 +95,7 @@ impl AssetRow {
     pub(super) fn into_asset(self, settings: &mut Settings, now: Time) -> Result<Asset> {
         let corrupt = || StoreError::Corrupt { what: "asset" };
         // A device that is not listed was last looked at when it was last listed.
-        let observed_at = self.absent_since.or(self.observed_at).map(Time);
+        let observed_at = self.listed_at.or(self.observed_at).map(Time);
         let interval = settings.presence_interval(&self.settings)?;
         let minutes = |n: Option<i64>| n.and_then(|n| u32::try_from(n).ok());
         let own = minutes(self.offline_minutes).zip(minutes(self.overdue_minutes));

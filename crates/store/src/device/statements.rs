@@ -7,7 +7,7 @@ use crate::sql::statements;
 
 statements! {
     KNOWN = [
-        "SELECT d.id, d.external_id, d.asset_id, d.organization_id, d.content_hash, d.absent_passes, d.missing_since, \
+        "SELECT d.id, d.external_id, d.asset_id, d.organization_id, d.content_hash, d.absent_passes, d.listed_at, d.missing_since, \
          d.detail, d.detail_at, a.client_id, a.status, p.last_seen, p.vendor_status, p.booted_at, p.user_name, \
          p.user_is_current, p.offline_minutes, p.overdue_minutes FROM ", {keys "$1"}, " AS r \
          JOIN rmm_devices d ON d.tenant_id = $2 + r._z AND d.integration_id = $3 AND d.external_id = r.value \
@@ -53,6 +53,11 @@ statements! {
             needs_reboot boolean, serial_key text, search_text text},
         " AS r WHERE assets.tenant_id = $2 + r._z AND assets.id = r.id AND assets.primary_device_id = r.device_id"
     ];
+    UNLIST = [
+        "UPDATE rmm_devices SET listed_at = (SELECT o.observed_at FROM rmm_organization_mappings o \
+         WHERE o.tenant_id = rmm_devices.tenant_id AND o.id = rmm_devices.organization_id) \
+         WHERE tenant_id = $2 AND organization_id = $3 AND listed_at IS NULL AND id IN ", {list "$1"}
+    ];
     OLD_CLIENTS = [
         "SELECT a.client_id, a.id FROM ", {rows "$1" id text, device_id text},
         " AS r JOIN assets a ON a.tenant_id = $2 + r._z AND a.id = r.id \
@@ -61,7 +66,7 @@ statements! {
     UPDATE_DEVICES = [
         "UPDATE rmm_devices SET organization_id = $3, content_hash = r.content_hash, facts = r.facts, \
          facts_at = CASE WHEN r.content_changed THEN $4 ELSE rmm_devices.facts_at END, \
-         detail_due_at = CASE WHEN r.content_changed THEN r.detail_due_at ELSE rmm_devices.detail_due_at END, absent_passes = 0, absent_since = NULL, missing_since = NULL, \
+         detail_due_at = CASE WHEN r.content_changed THEN r.detail_due_at ELSE rmm_devices.detail_due_at END, absent_passes = 0, absent_since = NULL, listed_at = NULL, missing_since = NULL, \
          missing_note = NULL, updated_at = $4 FROM ",
         {rows "$1" id text, content_hash text, facts text, content_changed boolean, detail_due_at bigint},
         " AS r WHERE rmm_devices.tenant_id = $2 + r._z AND rmm_devices.id = r.id"
