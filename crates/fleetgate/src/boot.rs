@@ -11,7 +11,7 @@ use service::{
     account::{NewAccount, SetupState, TokenRequest},
     job::{Options, Runner},
 };
-use store::{Location, RootKey, Store, people::InstallationKind};
+use store::{Location, RootKey, Store, StoreError, people::InstallationKind};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -56,9 +56,12 @@ impl Node {
     ) -> Result<Node, Failure> {
         let lock = prepare_folder(config)?;
         let store = open_store(config).await?;
-        store.installation(kind).await.map_err(|error| {
-            store_failure(error)
-                .advise("Choose another folder with `--data-dir`: demo data and real data never mix.")
+        store.installation(kind).await.map_err(|error| match error {
+            StoreError::OtherInstallation { .. } => {
+                Failure::new(Exit::Refused, "other_installation", error.to_string())
+                    .advise("Choose another folder with `--data-dir`: demo data and real data never mix.")
+            }
+            other => store_failure(other),
         })?;
         if config.database.url.is_none() {
             // The lock on the folder proves that nobody else works on this database.

@@ -53,6 +53,11 @@ struct Login {
 
 /// Runs until asked to stop.
 pub(crate) async fn run(args: &DemoArgs, config: &Config, output: &Output) -> Result<Exit, Failure> {
+    if !config.listen.ip().is_loopback() {
+        // Its logins are shown on the screen, and nothing in it is worth an open port.
+        return Err(Failure::usage(format!("the demo answers on this machine only, not on {}", config.listen))
+            .advise("Leave `--listen` out, or give an address like 127.0.0.1:8800. `fleetgate serve` is for networks."));
+    }
     boot::start_log(config);
     let summary = config.data_dir.join("demo.json");
     let simulated = start_simulator(args).await?;

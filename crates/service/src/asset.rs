@@ -13,6 +13,7 @@ use domain::{
     page::{Page, PageRequest},
 };
 use futures::{Stream, stream};
+use serde_json::json;
 use store::asset::AssetColumns;
 pub use store::asset::Proposal;
 
@@ -119,7 +120,10 @@ impl Assets {
         } else {
             format!("{} {text}", domain::client::name_key(&columns.name))
         };
-        tenant.assets().update(id, &columns).await.map_err(named("asset"))?;
+        let fields = changed_by_hand(&asset, &columns);
+        if !fields.is_empty() || columns.locked != asset.locked {
+            tenant.assets().update(id, &columns, &fields.into()).await.map_err(named("asset"))?;
+        }
         self.get(ctx, id).await
     }
 
@@ -158,6 +162,17 @@ impl Assets {
         ctx.require(Permission::AssetsWrite)?;
         self.core.store.tenant(ctx).assets().dismiss_proposal(id).await.map_err(named("proposal"))
     }
+}
+
+/// What a person changed: name → before and after, as the history tells it.
+fn changed_by_hand(asset: &Asset, columns: &AssetColumns) -> serde_json::Map<String, serde_json::Value> {
+    let pairs = [
+        ("name", json!(asset.name), json!(columns.name)),
+        ("asset_type", json!(asset.asset_type.name()), json!(columns.asset_type.name())),
+        ("note", json!(asset.note), json!(columns.note)),
+    ];
+    let differs = pairs.into_iter().filter(|(_, before, after)| before != after);
+    differs.map(|(name, before, after)| (name.to_owned(), json!([before, after]))).collect()
 }
 
 fn set_lock(locked: &mut BTreeSet<String>, field: &str, set: bool) {

@@ -214,7 +214,13 @@ impl Assets<'_> {
     }
 
     /// Writes what a person changed.
-    pub async fn update(&self, id: AssetId, columns: &AssetColumns) -> Result<()> {
+    /// `fields` are the changed ones, name → before and after, for the history.
+    pub async fn update(
+        &self,
+        id: AssetId,
+        columns: &AssetColumns,
+        fields: &serde_json::Value,
+    ) -> Result<()> {
         let ids = to_json(&[id.to_db()])?;
         let mut tx = self.0.db().begin().await?;
         tx.one::<(String, String)>(&LOCKED, args![self.0.id, id.to_db()]).await?;
@@ -232,7 +238,7 @@ impl Assets<'_> {
         ];
         tx.run(&UPDATE, values).await?;
         index_text(&mut tx, self.0, &ids).await?;
-        let by = serde_json::json!({ "by": self.0.actor });
+        let by = serde_json::json!({ "by": self.0.actor, "fields": fields });
         let changed = NewEvent::new(kind::ASSET_UPDATED, id).with(&by);
         event::insert(&mut tx, self.0.id, self.0.now, EventSource::default(), &[changed]).await?;
         tx.commit().await

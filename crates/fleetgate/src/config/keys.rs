@@ -41,7 +41,7 @@ pub(super) enum Kind {
     Database,
     /// Never shown.
     Secret,
-    /// Networks; read by `outbound` later.
+    /// Networks, as `outbound` reads them.
     Networks,
     /// A level, with exceptions by module.
     Levels,

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use outbound::AllowRule;
 use secrecy::SecretString;
 use url::Url;
 
@@ -35,7 +36,8 @@ pub(super) fn check(kind: Kind, raw: &Raw) -> Result<(), String> {
         (Kind::Path | Kind::Secret, Raw::Text(text)) if text.trim().is_empty() => {
             Err("it is empty".to_owned())
         }
-        (Kind::Path | Kind::Secret, Raw::Text(_)) | (Kind::Networks, Raw::List(_)) => Ok(()),
+        (Kind::Path | Kind::Secret, Raw::Text(_)) => Ok(()),
+        (Kind::Networks, Raw::List(networks)) => check_networks(networks),
         (Kind::Choice(words), Raw::Text(text)) if words.contains(&text.as_str()) => Ok(()),
         (Kind::Choice(_), Raw::Text(text)) => Err(format!("`{text}` is not {}", kind.expected())),
         (Kind::Count(least, most), Raw::Number(number)) if (least..=most).contains(number) => Ok(()),
@@ -50,6 +52,11 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     text.trim().parse().map_err(|_| {
         format!("`{text}` is not an address with a port; write `127.0.0.1:8800`, or `0.0.0.0:8800` for all networks")
     })
+}
+
+fn check_networks(networks: &[String]) -> Result<(), String> {
+    let first_wrong = networks.iter().find_map(|text| text.parse::<AllowRule>().err());
+    first_wrong.map_or(Ok(()), |error| Err(error.to_string()))
 }
 
 fn web_address(text: &str) -> Result<Url, String> {

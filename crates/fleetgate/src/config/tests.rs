@@ -115,6 +115,9 @@ fn a_wrong_type_says_what_is_expected() {
         "[outbound]\nallow = \"10.0.0.0/8\"\n",
         "fleetgate.toml, line 2: `outbound.allow`: this is text; expected is a list of networks, as [\"10.0.0.0/8\"]",
     );
+    let text = "[outbound]\nallow = [\"10.0.0.0/99\"]\n";
+    let wrong = file::parse(Path::new("fleetgate.toml"), text).unwrap_err().to_string();
+    assert!(wrong.starts_with("fleetgate.toml, line 2: `outbound.allow`: `10.0.0.0/99`"), "{wrong}");
 }
 
 #[test]

@@ -55,12 +55,22 @@ async fn the_demo_is_ready_to_look_around() {
     assert!(!file.exists(), "the file goes with the demo");
 
     let serve = ["serve", "--listen", "127.0.0.1:0", "--data-dir", "demo-data"];
-    let refused = home.run(&serve, "").ends_with(1);
+    let refused = home.run(&serve, "").ends_with(5);
     assert!(refused.err.contains("demo"), "{}", refused.err);
 
     let again = start_demo(&home, "demo-data");
     let token = read(&file).unwrap()["token"].as_str().unwrap().to_owned();
     assert_eq!(again.api(token.as_str()).get("/assets").await["total"], assets, "the same data as before");
+}
+
+#[test]
+fn the_demo_answers_on_this_machine_only() {
+    let home = Home::sqlite();
+    for listen in ["0.0.0.0:0", "[::]:0", "192.0.2.7:8800"] {
+        let refused = home.run(&["demo", "--listen", listen, "--data-dir", "demo-data"], "").ends_with(2);
+        assert!(refused.err.contains("on this machine only"), "{}", refused.err);
+    }
+    assert!(!home.folder().join("demo-data").exists(), "nothing was begun");
 }
 
 #[test]
@@ -73,7 +83,7 @@ fn a_folder_belongs_to_one_process_and_one_kind() {
     assert!(migrate.err.contains("another Fleetgate uses the folder"), "{}", migrate.err);
     server.kill();
     let args = ["demo", "--agents", "5", "--clients", "1", "--listen", "127.0.0.1:0", "--data-dir", "data"];
-    let demo = home.run(&args, "").ends_with(1);
+    let demo = home.run(&args, "").ends_with(5);
     assert!(demo.err.contains("serve"), "{}", demo.err);
     home.run(&["migrate"], "").ends_with(0);
 }

@@ -369,8 +369,25 @@ pub(crate) struct ImportedView {
     changed: u64,
     /// Lines that say what is so already.
     unchanged: u64,
+    /// The first thousand changes.
+    changes: Vec<ImportChangeView>,
+    /// Clients that are named and were not there: created, or would be.
+    new_clients: Vec<String>,
     /// Lines that cannot be used.
     errors: Vec<ImportErrorView>,
+}
+
+/// A line that changes a mapping.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ImportChangeView {
+    /// Its number; the header is line 1.
+    line: u64,
+    /// The organization's name.
+    organization: String,
+    /// What it is, in words.
+    from: String,
+    /// What it becomes, in words.
+    to: String,
 }
 
 /// A line that cannot be used.
@@ -385,7 +402,15 @@ pub(crate) struct ImportErrorView {
 impl ImportedView {
     fn new(imported: Imported, dry_run: bool) -> ImportedView {
         let errors = imported.errors.into_iter();
+        let changes = imported.changes.into_iter().map(|change| ImportChangeView {
+            line: change.line,
+            organization: change.organization,
+            from: change.from,
+            to: change.to,
+        });
         ImportedView {
+            changes: changes.collect(),
+            new_clients: imported.new_clients,
             dry_run,
             changed: imported.changed,
             unchanged: imported.unchanged,

@@ -1,6 +1,6 @@
 //! Mappings as CSV, out and in: for whoever maps two hundred organizations in a spreadsheet.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use domain::{
     Ctx,
@@ -25,12 +25,21 @@ const MAX_ROWS: usize = 20_000;
 const HEADER: [&str; 7] =
     ["organization_id", "organization", "external_id", "devices", "state", "client", "auto_sync"];
 
+/// The columns an import cannot do without.
+const NEEDED: [&str; 4] = ["organization_id", "state", "client", "auto_sync"];
+
+/// Most changes an import tells one by one.
+const MOST_TOLD: usize = 1_000;
+
 /// One line. `organization_id` says which; `state`, `client` and `auto_sync` are read, the rest is for people.
 #[derive(Serialize, Deserialize)]
 struct Line {
     organization_id: String,
+    #[serde(default, skip_deserializing)]
     organization: String,
+    #[serde(default, skip_deserializing)]
     external_id: String,
+    #[serde(default, skip_deserializing)]
     devices: Option<u64>,
     state: String,
     client: String,
@@ -53,8 +62,26 @@ pub struct Imported {
     pub changed: u64,
     /// Lines that say what is so already.
     pub unchanged: u64,
+    /// The first changes, each in words.
+    pub changes: Vec<ImportChange>,
+    /// Clients that are named and were not there: created, or with a dry run to be created. A name with a typing error
+    /// shows here.
+    pub new_clients: Vec<String>,
     /// Lines that could not be taken; nothing is changed if there is one.
     pub errors: Vec<ImportError>,
+}
+
+/// A line that changes a mapping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportChange {
+    /// Line of the file.
+    pub line: u64,
+    /// The organization's name.
+    pub organization: String,
+    /// What it is.
+    pub from: String,
+    /// What it becomes.
+    pub to: String,
 }
 
 impl Organizations {
@@ -85,15 +112,14 @@ impl Organizations {
             self.all(ctx, &OrganizationFilter::default()).await?.into_iter().map(|o| (o.id, o)).collect();
         let mut imported = Imported::default();
         let mut wanted = Vec::new();
-        let mut reader =
-            csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
+        let mut reader = reader_of(text)?;
         for (row, at) in reader.deserialize::<Line>().zip(2_u64..) {
             if wanted.len() + imported.errors.len() >= MAX_ROWS {
                 let message = format!("more than {MAX_ROWS} lines; split the file");
                 imported.errors.push(ImportError { line: at, message });
                 break;
             }
-            match row.map_err(|error| error.to_string()).and_then(|line| read_line(&line, &known)) {
+            match row.map_err(|error| error.to_string()).and_then(|line| read_line(at, &line, &known)) {
                 Ok(change) => wanted.push(change),
                 Err(message) => imported.errors.push(ImportError { line: at, message }),
             }
@@ -104,6 +130,8 @@ impl Organizations {
             !same
         });
         imported.changed = wanted.len() as u64;
+        imported.changes = wanted.iter().take(MOST_TOLD).map(|change| change.told(&known)).collect();
+        imported.new_clients = self.new_clients(ctx, &wanted).await?;
         if !dry_run && imported.errors.is_empty() {
             let wishes = wanted.into_iter().map(Wanted::into_wish).collect();
             let taken = self.core.store.tenant(ctx).organizations().map_all(wishes).await;
@@ -117,9 +145,50 @@ impl Organizations {
         }
         Ok(imported)
     }
+
+    /// Names of clients that are not there yet, each once.
+    async fn new_clients(&self, ctx: &Ctx, wanted: &[Wanted]) -> Result<Vec<String>> {
+        let there = self.core.store.tenant(ctx).clients().all_live().await?;
+        let mut seen: HashSet<String> = there.iter().map(|client| name_key(&client.name)).collect();
+        let named = wanted.iter().filter(|change| change.state == MappingState::Mapped);
+        let new = named.filter(|change| seen.insert(name_key(&change.client)));
+        Ok(new.map(|change| change.client.clone()).collect())
+    }
+}
+
+/// A reader after the header, which has to have the needed columns. Spreadsheets of many countries write semicolons.
+fn reader_of(text: &str) -> Result<csv::Reader<&[u8]>> {
+    let text = text.trim_start_matches('\u{feff}');
+    let first = text.lines().next().unwrap_or_default();
+    let delimiter = match first {
+        _ if first.contains(',') => b',',
+        _ if first.contains(';') => b';',
+        _ => b'\t',
+    };
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .trim(csv::Trim::All)
+        .delimiter(delimiter)
+        .from_reader(text.as_bytes());
+    let wrong = |what: String| {
+        let message = format!(
+            "{what}; the first line has to name the columns {}, as `GET /api/v1/organizations.csv` writes them",
+            NEEDED.join(", ")
+        );
+        ServiceError::Invalid { field: None, code: "invalid_csv", message }
+    };
+    let header = reader.headers().map_err(|error| wrong(error.to_string()))?;
+    if header.is_empty() {
+        return Err(wrong("the file is empty".to_owned()));
+    }
+    match NEEDED.into_iter().find(|name| !header.iter().any(|column| column == *name)) {
+        Some(missing) => Err(wrong(format!("the column `{missing}` is missing"))),
+        None => Ok(reader),
+    }
 }
 
 struct Wanted {
+    line: u64,
     id: OrganizationId,
     state: MappingState,
     client: String,
@@ -127,6 +196,18 @@ struct Wanted {
 }
 
 impl Wanted {
+    fn told(&self, known: &HashMap<OrganizationId, Organization>) -> ImportChange {
+        let before = known.get(&self.id);
+        ImportChange {
+            line: self.line,
+            organization: before.map(|o| o.name.clone()).unwrap_or_default(),
+            from: before.map_or_else(String::new, |o| {
+                in_words(o.state, o.client_name.as_deref().unwrap_or_default(), o.auto_sync)
+            }),
+            to: in_words(self.state, &self.client, self.auto_sync),
+        }
+    }
+
     fn into_wish(self) -> MappingWish {
         let is_mapped = self.state == MappingState::Mapped;
         MappingWish {
@@ -147,7 +228,16 @@ impl Wanted {
     }
 }
 
+fn in_words(state: MappingState, client: &str, auto_sync: bool) -> String {
+    match state {
+        MappingState::Mapped if auto_sync => format!("mapped to {client}, Auto-sync on"),
+        MappingState::Mapped => format!("mapped to {client}, Auto-sync off"),
+        MappingState::Excluded | MappingState::Unmapped => state.name().to_owned(),
+    }
+}
+
 fn read_line(
+    at: u64,
     line: &Line,
     known: &HashMap<OrganizationId, Organization>,
 ) -> std::result::Result<Wanted, String> {
@@ -170,7 +260,7 @@ fn read_line(
         "false" | "no" | "0" | "off" | "" => false,
         other => return Err(format!("`auto_sync`: `{other}` is none of true, false")),
     };
-    Ok(Wanted { id, state, client, auto_sync })
+    Ok(Wanted { line: at, id, state, client, auto_sync })
 }
 
 fn line_of(organization: &Organization) -> Line {

@@ -240,6 +240,39 @@ on_both_engines! {
         }
     }
 
+    async fn import_without_the_columns_it_needs_says_which(test) {
+        let world = World::fetched(test).await;
+        let organizations = &world.services.organizations;
+        for (text, says) in [
+            ("", "the file is empty"),
+            ("name,client\nA,B\n", "`organization_id` is missing"),
+            ("organization_id;state;client\na;b;c\n", "`auto_sync` is missing"),
+        ] {
+            let refused = organizations.import_csv(&world.ctx(), text, false).await.unwrap_err();
+            let ServiceError::Invalid { code, message, .. } = refused else { panic!("{refused:?}") };
+            assert_eq!(code, "invalid_csv");
+            assert!(message.contains(says), "{message}");
+        }
+    }
+
+    async fn import_takes_semicolons_and_tells_what_it_would_change(test) {
+        let world = World::fetched(test).await;
+        let organizations = &world.services.organizations;
+        let there = world.services.clients.create(&world.ctx(), "Acme").await.unwrap().client;
+        let (first, second) = (world.organization(1).await, world.organization(2).await);
+        let text = format!(
+            "\u{feff}organization_id;state;client;auto_sync\r\n{};mapped;{};true\r\n{};mapped;Acmee;false\r\n",
+            first.id, there.name, second.id
+        );
+        let dry = organizations.import_csv(&world.ctx(), &text, true).await.unwrap();
+        assert_eq!((dry.changed, dry.errors.len()), (2, 0));
+        assert_eq!(dry.new_clients, ["Acmee"]);
+        let told: Vec<_> = dry.changes.iter().map(|c| (c.line, c.from.as_str(), c.to.as_str())).collect();
+        let (on, off) = ("mapped to Acme, Auto-sync on", "mapped to Acmee, Auto-sync off");
+        assert_eq!(told, [(2, "unmapped", on), (3, "unmapped", off)]);
+        assert_eq!(world.organization(1).await.state, MappingState::Unmapped);
+    }
+
     async fn cells_that_a_spreadsheet_would_run_are_disarmed(test) {
         let world = World::fetched(test).await;
         for (id, name) in [(1, "=HYPERLINK(\"http://x\")"), (2, "+1"), (3, "-1"), (4, "@cmd")] {

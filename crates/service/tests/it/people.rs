@@ -52,6 +52,8 @@ on_both_engines! {
         let history = world.services.assets.history(&world.ctx(), asset.id, page).await.unwrap();
         assert_eq!(history.items[0].kind, kind::ASSET_UPDATED);
         assert_eq!(history.items[0].data.as_ref().unwrap()["by"], "anna@example.com");
+        let fields = &history.items[0].data.as_ref().unwrap()["fields"];
+        assert_eq!(*fields, serde_json::json!({ "note": [null, "look"] }));
         let next = domain::page::PageRequest { limit: 10, cursor: history.next_cursor };
         let older = world.services.assets.history(&world.ctx(), asset.id, next).await.unwrap();
         assert_eq!(older.items.last().unwrap().kind, kind::ASSET_CREATED);
