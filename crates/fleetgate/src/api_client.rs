@@ -25,15 +25,9 @@ use crate::{
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Server (for the commands that talk to one)")]
 pub(crate) struct ApiFlags {
-    /// Address of the Fleetgate server.
-    #[arg(
-        long,
-        global = true,
-        env = "FLEETGATE_URL",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:8800"
-    )]
-    pub(crate) server: String,
+    /// Address of the Fleetgate server [default: http://127.0.0.1:8800] [env: FLEETGATE_URL]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) server: Option<String>,
     /// File with the access token, or `-` for standard input; else `FLEETGATE_TOKEN` is used.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) token_file: Option<String>,
@@ -44,6 +38,9 @@ pub(crate) struct ApiFlags {
 
 /// Names and values of a query.
 pub(crate) type Query = Vec<(&'static str, String)>;
+
+/// Where a server on this machine answers unless told otherwise.
+const USUAL_SERVER: &str = "http://127.0.0.1:8800";
 
 /// Long enough for a test at a slow RMM, which the server limits itself.
 const ANSWER_LIMIT: Duration = Duration::from_secs(150);
@@ -70,7 +67,8 @@ pub(crate) struct Answer {
 impl ApiClient {
     /// Reads address and token; sends nothing yet.
     pub(crate) fn new(flags: &ApiFlags) -> Result<ApiClient, Failure> {
-        let base = address::read(&flags.server)?;
+        let server = flags.server.clone().or_else(|| of_environment("FLEETGATE_URL"));
+        let base = address::read(server.as_deref().unwrap_or(USUAL_SERVER))?;
         address::check_secrecy(&base, flags.insecure_http)?;
         let token = read_token(flags)?;
         let http = reqwest::Client::builder()
@@ -100,6 +98,11 @@ impl ApiClient {
     /// Changes what `path` names.
     pub(crate) async fn patch(&self, path: &[&str], body: &Value) -> Result<Answer, Failure> {
         self.answer(self.request(Method::PATCH, path, &Query::new()).timeout(ANSWER_LIMIT).json(body)).await
+    }
+
+    /// Removes what `path` names.
+    pub(crate) async fn delete(&self, path: &[&str]) -> Result<Answer, Failure> {
+        self.answer(self.request(Method::DELETE, path, &Query::new()).timeout(ANSWER_LIMIT)).await
     }
 
     /// Sends a CSV file.
@@ -158,9 +161,13 @@ impl ApiClient {
     }
 }
 
+/// A variable; an empty one counts as not set.
+fn of_environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.trim().is_empty())
+}
+
 /// `--token-file`, else `FLEETGATE_TOKEN`, else `FLEETGATE_TOKEN_FILE`.
 fn read_token(flags: &ApiFlags) -> Result<SecretString, Failure> {
-    let of_environment = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
     let token = match &flags.token_file {
         Some(file) => token_of(file)?,
         None => match (of_environment("FLEETGATE_TOKEN"), of_environment("FLEETGATE_TOKEN_FILE")) {
@@ -183,6 +190,8 @@ fn token_of(file: &str) -> Result<SecretString, Failure> {
 
 fn no_token() -> Failure {
     Failure::new(Exit::SignIn, "no_token", "there is no access token")
-        .advise("Make one on the web page (your name, Access tokens), or on the server with `fleetgate token create`.")
+        .advise(
+            "Make one on the server's machine: fleetgate token create --email YOU@EXAMPLE.COM --name NAME",
+        )
         .advise("Then set FLEETGATE_TOKEN to it, or write it to a file and add `--token-file FILE`.")
 }

@@ -2,13 +2,13 @@
 
 use std::{fs, fs::File, net::SocketAddr, path::Path};
 
-use domain::auth::Role;
 use outbound::{AllowRule, ClientOptions, EgressRules, HttpClient};
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
 use server::{App, ServerOptions};
 use service::{
     Services,
-    account::{NewAccount, SetupState, TokenRequest},
+    account::SetupState,
     job::{Options, Runner},
 };
 use store::{Location, RootKey, Store, StoreError, people::InstallationKind};
@@ -17,19 +17,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::{
-    cli::{
-        exit::Exit,
-        failure::Failure,
-        operator::{TokenCommand, UserCommand},
-    },
+    cli::{exit::Exit, failure::Failure},
     config::{Config, LogFormat},
     output::Output,
-    prompt::new_password,
 };
 
 mod doctor;
+mod people;
 
 pub(crate) use doctor::doctor;
+pub(crate) use people::{token, user};
 
 /// A node at work.
 pub(crate) struct Node {
@@ -183,53 +180,11 @@ pub(crate) async fn migrate(config: &Config, output: &Output) -> Result<Exit, Fa
         None => location(config),
     };
     let engine = Store::migrate(&location).await.map_err(store_failure)?;
-    output.line(&format!("The {} database is up to date.", engine.name()))?;
-    Ok(Exit::Ok)
-}
-
-/// `fleetgate user …`: short transactions, also beside a running server.
-pub(crate) async fn user(command: UserCommand, config: &Config, output: &Output) -> Result<Exit, Failure> {
-    let services = operator_services(config).await?;
-    let accounts = &services.accounts;
-    match command {
-        UserCommand::Create { email, name, role, password } => {
-            let password = new_password(password.as_deref())?;
-            let name = name.unwrap_or_else(|| email.clone());
-            let new = NewAccount { email, name, role: Role::from(role), password };
-            let user = accounts.create_user(new).await.map_err(service_failure)?;
-            output.line(&format!("Created {} ({}).", user.email, user.role.name()))?;
-        }
-        UserCommand::List => {
-            let users = accounts.list_users().await.map_err(service_failure)?;
-            let state = |user: &store::people::User| if user.disabled_at.is_some() { "disabled" } else { "" };
-            let rows = users
-                .iter()
-                .map(|u| vec![u.email.clone(), u.name.clone(), u.role.name().to_owned(), state(u).to_owned()])
-                .collect();
-            output.table(&["E-mail", "Name", "Role", ""], rows)?;
-        }
-        UserCommand::ResetPassword { email, password } => {
-            let password = new_password(password.as_deref())?;
-            accounts.reset_password(&email, password).await.map_err(service_failure)?;
-            output.line(&format!("{email} has a new password and is signed out everywhere."))?;
-        }
-        UserCommand::Disable { email } => {
-            accounts.disable_user(&email).await.map_err(service_failure)?;
-            output.line(&format!("{email} cannot sign in any more, and its tokens are dead."))?;
-        }
+    if output.is_json() {
+        output.json(&json!({ "database": engine.name(), "up_to_date": true }).to_string())?;
+    } else {
+        output.line(&format!("The {} database is up to date.", engine.name()))?;
     }
-    Ok(Exit::Ok)
-}
-
-/// `fleetgate token …`.
-pub(crate) async fn token(command: TokenCommand, config: &Config, output: &Output) -> Result<Exit, Failure> {
-    let services = operator_services(config).await?;
-    let TokenCommand::Create { email, name, days, kind } = command;
-    let request = TokenRequest { kind: kind.into(), name, permissions: None, days };
-    let made = services.accounts.create_token_for(&email, &request).await;
-    let (info, secret) = made.map_err(service_failure)?;
-    output.note(&format!("A token for {email}, until {}. It is shown this once:", info.expires_at));
-    output.line(secret.expose_secret())?;
     Ok(Exit::Ok)
 }
 
@@ -322,12 +277,15 @@ pub(crate) fn store_failure(error: store::StoreError) -> Failure {
 
 pub(crate) fn service_failure(error: service::ServiceError) -> Failure {
     use service::ServiceError as E;
-    let exit = match &error {
-        E::NotFound { .. } => Exit::NotFound,
-        E::Invalid { .. } | E::Conflict { .. } => Exit::Refused,
-        E::Unauthenticated { .. } | E::Forbidden(_) => Exit::SignIn,
-        E::Provider(_) => Exit::Rmm,
-        E::Throttled { .. } | E::Unavailable(_) | E::Internal(_) => Exit::Failure,
+    let (exit, code) = match &error {
+        E::NotFound { .. } => (Exit::NotFound, "not_found"),
+        E::Invalid { code, .. } | E::Conflict { code, .. } => (Exit::Refused, *code),
+        E::Unauthenticated { code, .. } => (Exit::SignIn, *code),
+        E::Forbidden(_) => (Exit::SignIn, "permission_missing"),
+        E::Provider(source) => (Exit::Rmm, source.problem.code.as_str()),
+        E::Throttled { .. } => (Exit::Failure, "throttled"),
+        E::Unavailable(_) => (Exit::Failure, "database_unavailable"),
+        E::Internal(_) => (Exit::Failure, "internal"),
     };
-    Failure::new(exit, "refused", error.to_string())
+    Failure::new(exit, code, error.to_string())
 }

@@ -12,10 +12,14 @@ pub(crate) mod failure;
 pub(crate) mod integration;
 pub(crate) mod operator;
 pub(crate) mod organizations;
+mod reach;
 mod resolve;
 pub(crate) mod sync;
+pub(crate) mod tokens;
 
-use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use self::operator::{
     ConfigArgs, DemoArgs, DoctorArgs, MigrateArgs, ServeArgs, TokenArgs, UserArgs,
@@ -23,7 +27,8 @@ pub(crate) use self::operator::{
 use self::{exit::Exit, failure::Failure};
 use crate::{
     api_client::{ApiClient, ApiFlags, Listed},
-    output::Output,
+    config,
+    output::{Output, table::Column},
 };
 
 /// One gate for every machine of every RMM.
@@ -42,11 +47,26 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+impl Cli {
+    /// Reads what was typed.
+    pub(crate) fn read_from<T: Into<OsString> + Clone>(
+        words: impl IntoIterator<Item = T>,
+    ) -> Result<Cli, clap::Error> {
+        let command = reach::hide(Cli::command()).mut_subcommand("demo", config::for_demo);
+        let command = ["migrate", "user", "token"]
+            .into_iter()
+            .fold(command, |command, name| command.mut_subcommand(name, config::for_data));
+        let matches = command.clone().try_get_matches_from(words)?;
+        reach::check(&mut command.clone(), &matches)?;
+        Cli::from_arg_matches(&matches)
+    }
+}
+
 /// How to print.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct FormFlags {
-    /// Print the server's JSON, for scripts; errors as problem documents on standard error.
+    /// Print JSON, for scripts: the server's, where one is asked. Errors are problem documents on standard error.
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Print only what was asked for and errors: no notes, no progress.
@@ -69,7 +89,7 @@ pub(crate) enum Command {
     Config(ConfigArgs),
     /// Manage users, on the server's machine.
     User(UserArgs),
-    /// Make access tokens, on the server's machine.
+    /// Make access tokens, on the server's machine. `tokens` lists and revokes them.
     Token(TokenArgs),
     /// What talks to a server.
     #[command(flatten)]
@@ -97,6 +117,9 @@ pub(crate) enum RemoteCommand {
     /// The register of machines.
     #[command(subcommand, visible_alias = "asset")]
     Assets(assets::Command),
+    /// Your access tokens: list and revoke. `token` makes them, on the server's machine.
+    #[command(subcommand)]
+    Tokens(tokens::Command),
 }
 
 fn exit_codes_help() -> String {
@@ -122,7 +145,7 @@ impl Session {
     fn print_list(
         &self,
         listed: &Listed,
-        headers: &[&str],
+        columns: &[Column],
         row: impl Fn(&serde_json::Value) -> Vec<String>,
     ) -> Result<(), Failure> {
         if self.output.is_json() {
@@ -132,7 +155,7 @@ impl Session {
             self.output.note("Nothing found.");
             return Ok(());
         }
-        self.output.table(headers, listed.items.iter().map(row).collect())?;
+        self.output.table(columns, &listed.items.iter().map(row).collect::<Vec<_>>())?;
         if listed.has_more {
             let shown = listed.items.len();
             let of = match (listed.total, listed.at_least) {
@@ -168,6 +191,7 @@ pub(crate) async fn run_remote(
         RemoteCommand::Clients(command) => clients::run(command, &session).await,
         RemoteCommand::Sync(command) => sync::run(command, &session).await,
         RemoteCommand::Assets(command) => assets::run(command, &session).await,
+        RemoteCommand::Tokens(command) => tokens::run(command, &session).await,
     }
 }
 

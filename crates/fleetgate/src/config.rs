@@ -22,7 +22,7 @@ use std::{
 use secrecy::SecretString;
 use url::Url;
 
-pub(crate) use self::flags::ConfigFlags;
+pub(crate) use self::flags::{ConfigFlags, for_data, for_demo};
 pub(crate) use self::show::print;
 use self::{
     environment::Variables,
@@ -101,6 +101,9 @@ pub(crate) struct JobsConfig {
     /// `workers`: jobs that run at a time. Default 4.
     pub(crate) workers: usize,
 }
+
+/// `data_dir` of the demo, unless a flag names another.
+const DEMO_DATA_DIR: &str = "./fleetgate-demo";
 
 /// Which command reads the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -233,7 +236,7 @@ fn reaching(settings: Vec<Setting>, purpose: Purpose) -> Vec<Setting> {
 fn assemble(mut settings: Settings, purpose: Purpose) -> Result<Config, ConfigError> {
     let data_default = match purpose {
         Purpose::Operate => "./fleetgate-data",
-        Purpose::Demo => "./fleetgate-demo",
+        Purpose::Demo => DEMO_DATA_DIR,
     };
     let data_dir = PathBuf::from(settings.text_or("data_dir", data_default));
     let key_default = paths::beside(&data_dir, "key");

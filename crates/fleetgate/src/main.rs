@@ -11,7 +11,7 @@ mod spawn;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::error::ErrorKind;
 
 use crate::{
     cli::{Cli, Command, exit::Exit, failure::Failure},
@@ -23,7 +23,10 @@ use crate::{
 async fn main() -> ExitCode {
     // Fails only if another part of the process was first, and then one is installed.
     let _installed_before = rustls::crypto::ring::default_provider().install_default();
-    let cli = Cli::parse();
+    let cli = match Cli::read_from(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
     let output = Output::new(cli.form.json, cli.form.quiet);
     match Box::pin(run(cli, &output)).await {
         Ok(exit) => exit.into(),
@@ -32,6 +35,17 @@ async fn main() -> ExitCode {
             failure.exit.into()
         }
     }
+}
+
+/// Tells what is wrong with what was typed, for scripts as a problem document; or prints the help that was asked for.
+fn refuse(error: &clap::Error) -> ExitCode {
+    let wants_json = std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json");
+    if !wants_json || matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        error.exit();
+    }
+    let failure = Failure::typed_wrong(error);
+    failure.report(&Output::new(true, false));
+    failure.exit.into()
 }
 
 async fn run(cli: Cli, output: &Output) -> Result<Exit, Failure> {
@@ -58,7 +72,7 @@ async fn run(cli: Cli, output: &Output) -> Result<Exit, Failure> {
             return boot::token(args.command, &config, output).await;
         }
         Command::Remote(command) => return cli::run_remote(command, &cli.api, output).await,
-        Command::ExitCodes => output.line(&Exit::list())?,
+        Command::ExitCodes => Exit::print(output)?,
     }
     Ok(Exit::Ok)
 }

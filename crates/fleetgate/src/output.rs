@@ -11,7 +11,7 @@ pub(crate) mod value;
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
-use self::text::json_safe;
+use self::{table::Column, text::json_safe};
 use crate::cli::failure::Failure;
 
 /// How and what to print.
@@ -80,8 +80,16 @@ impl Output {
     }
 
     /// Prints a table; a sentence where it would be empty is up to the caller.
-    pub(crate) fn table(&self, headers: &[&str], rows: Vec<Vec<String>>) -> Result<(), Failure> {
-        write_all(&table::render(self.look, headers, rows))
+    pub(crate) fn table(&self, columns: &[Column], rows: &[Vec<String>]) -> Result<(), Failure> {
+        let rendered = table::render(self.look, columns, rows);
+        write_all(&rendered.text)?;
+        if !rendered.left_out.is_empty() {
+            let columns = if rendered.left_out.len() == 1 { "column" } else { "columns" };
+            let (count, names) = (rendered.left_out.len(), rendered.left_out.join(", "));
+            let text = format!("{count} {columns} left out ({names}); widen the terminal or use --json");
+            self.note(&self.dimmed(text));
+        }
+        Ok(())
     }
 
     /// Prints names and values, leaving out what is empty.
@@ -94,6 +102,10 @@ impl Output {
         if !self.quiet && self.form == Form::Text {
             self.error_line(text);
         }
+    }
+
+    fn dimmed(&self, text: String) -> String {
+        if self.error_look.colour { format!("\u{1b}[2m{text}\u{1b}[0m") } else { text }
     }
 
     /// Writes a line to standard error. If nobody can read it, there is nothing left to do.

@@ -2,11 +2,16 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
-use super::{allow_rules, create_private_folder, location, root_key};
+use serde_json::json;
+
+use super::{allow_rules, location, root_key};
 use crate::{
     cli::{exit::Exit, failure::Failure},
     config::Config,
-    output::Output,
+    output::{
+        Output,
+        table::{name, prose, whole},
+    },
 };
 
 /// One thing looked at.
@@ -30,37 +35,62 @@ impl Finding {
 /// Prints what was found; the exit code says whether all is in order.
 pub(crate) async fn doctor(config: &Config, output: &Output) -> Result<Exit, Failure> {
     let mut findings = vec![Finding::good("configuration", "read")];
-    findings.push(folder(&config.data_dir));
-    findings.push(key(config));
+    // A mistyped folder is a mistake to be named, not a folder to be made.
+    let is_there = config.data_dir.exists();
+    findings.push(if is_there { folder(&config.data_dir) } else { no_folder(&config.data_dir) });
+    if is_there {
+        findings.push(key(config));
+    }
     findings.push(match allow_rules(config) {
-        Ok(rules) => Finding::good("outbound.allow", format!("{} networks", rules.len())),
+        Ok(rules) => Finding::good("outbound.allow", format!("{} listed", rules.len())),
         Err(failure) => {
-            Finding::bad("outbound.allow", failure.title, "Correct the line in the configuration.")
+            Finding::bad("outbound.allow", failure.detail, "Correct the line in the configuration.")
         }
     });
-    findings.push(database(config).await);
+    if is_there {
+        findings.push(database(config).await);
+    }
     findings.push(clock());
-    let rows = findings.iter().map(|found| {
-        let state = if found.problem.is_none() { "ok" } else { "problem" };
-        vec![found.what.to_owned(), state.to_owned(), found.detail.clone()]
-    });
-    output.table(&["What", "State", "Found"], rows.collect())?;
-    for found in &findings {
+    let is_well = findings.iter().all(|found| found.problem.is_none());
+    if output.is_json() {
+        output.json(&as_json(&findings, is_well).to_string())?;
+    } else {
+        print(&findings, output)?;
+    }
+    Ok(if is_well { Exit::Ok } else { Exit::Failure })
+}
+
+fn as_json(findings: &[Finding], is_well: bool) -> serde_json::Value {
+    let one = |found: &Finding| json!({ "what": found.what, "ok": found.problem.is_none(), "found": found.detail, "fix": found.problem });
+    json!({ "ok": is_well, "findings": findings.iter().map(one).collect::<Vec<_>>() })
+}
+
+fn print(findings: &[Finding], output: &Output) -> Result<(), Failure> {
+    let rows: Vec<Vec<String>> = findings
+        .iter()
+        .map(|found| {
+            let state = if found.problem.is_none() { "ok" } else { "problem" };
+            vec![found.what.to_owned(), state.to_owned(), found.detail.clone()]
+        })
+        .collect();
+    output.table(&[name("What", 0), whole("State", 0), prose("Found", 0)], &rows)?;
+    for found in findings {
         if let Some(mend) = &found.problem {
             output.line(&format!("{}: {mend}", found.what))?;
         }
     }
-    Ok(if findings.iter().all(|found| found.problem.is_none()) { Exit::Ok } else { Exit::Failure })
+    Ok(())
+}
+
+fn no_folder(path: &Path) -> Finding {
+    Finding::bad(
+        "data folder",
+        format!("{} does not exist; key and database were not looked at", path.display()),
+        "Correct `--data-dir`, or start `fleetgate serve` once: it makes the folder, the key and the database.",
+    )
 }
 
 fn folder(path: &Path) -> Finding {
-    if let Err(failure) = create_private_folder(path) {
-        return Finding::bad(
-            "data folder",
-            failure.title,
-            "Choose a folder you may write to with `--data-dir`.",
-        );
-    }
     let shown = path.display();
     match fs::metadata(path).map(|data| data.permissions().mode() & 0o077) {
         Ok(0) => Finding::good("data folder", shown.to_string()),
@@ -82,7 +112,7 @@ fn key(config: &Config) -> Finding {
     match root_key(config) {
         Ok(_) => Finding::good("root key", "readable by its owner only"),
         Err(failure) => {
-            Finding::bad("root key", failure.title, "Do what the line above says, then run this again.")
+            Finding::bad("root key", failure.detail, "Do what the line above says, then run this again.")
         }
     }
 }
@@ -103,7 +133,7 @@ async fn database(config: &Config) -> Finding {
         }
         Err(error) => Finding::bad(
             "database",
-            super::store_failure(error).title,
+            super::store_failure(error).detail,
             "Check `database.url`, that the server runs, and that the root key belongs to this database.",
         ),
     }

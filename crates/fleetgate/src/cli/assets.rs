@@ -2,6 +2,7 @@
 
 pub(super) mod download;
 mod filter;
+mod history;
 mod show;
 
 use std::path::PathBuf;
@@ -13,7 +14,10 @@ use self::filter::{FilterArgs, TypeName};
 use super::{Session, clock, exit::Exit, failure::Failure, resolve};
 use crate::{
     api_client::{Paging, Query},
-    output::value::{ago, find, is_true, shown},
+    output::{
+        table::{Column, name, text, whole},
+        value::{ago, find, is_true, shown},
+    },
 };
 
 /// What can be done with assets. They are named by name or id.
@@ -113,7 +117,7 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Fai
         Command::List { filter, paging } => list_some(&filter, &paging, session).await?,
         Command::Show { asset } => show(&asset, session).await?,
         Command::Edit(args) => edit(args, session).await?,
-        Command::History { asset, paging } => history(&asset, &paging, session).await?,
+        Command::History { asset, paging } => history::print(&asset, &paging, session).await?,
         Command::Export { filter, format, output } => {
             let query = filter.query(session).await?;
             let path = match format {
@@ -132,12 +136,24 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Fai
     Ok(Exit::Ok)
 }
 
+const COLUMNS: [Column; 10] = [
+    name("Name", 0),
+    name("Client", 0),
+    name("Site", 3),
+    whole("Type", 1),
+    whole("Status", 0),
+    text("System", 2),
+    whole("Last seen", 0),
+    text("User", 4),
+    whole("RMM", 5),
+    whole("Id", 6),
+];
+
 async fn list_some(filter: &FilterArgs, paging: &Paging, session: &Session) -> Result<(), Failure> {
     let query = filter.query(session).await?;
     let listed = session.client.list(&["assets"], &query, paging).await?;
     let now = clock::now();
-    let headers = ["Name", "Client", "Site", "Type", "Status", "System", "Last seen", "User", "RMM", "Id"];
-    session.print_list(&listed, &headers, |asset| {
+    session.print_list(&listed, &COLUMNS, |asset| {
         vec![
             shown(asset, "name"),
             shown(asset, "client.name|client_name"),
@@ -202,21 +218,19 @@ fn changes(args: &EditArgs) -> Result<Value, Failure> {
     Ok(Value::Object(body))
 }
 
-async fn history(wanted: &str, paging: &Paging, session: &Session) -> Result<(), Failure> {
-    let id = resolve::asset(&session.client, wanted).await?;
-    let listed = session.client.list(&["assets", &id, "history"], &Query::new(), paging).await?;
-    let now = clock::now();
-    session.print_list(&listed, &["When", "What", "Changes"], |event| {
-        vec![ago(event, "at", now), shown(event, "kind").replace('_', " "), shown(event, "data")]
-    })
-}
-
 async fn proposals(paging: &Paging, session: &Session) -> Result<(), Failure> {
     let listed = session.client.list(&["proposals"], &vec![("state", "open".to_owned())], paging).await?;
     let now = clock::now();
     session.print_list(
         &listed,
-        &["Proposal", "Machine", "May be the same as", "Why", "Score", "Found"],
+        &[
+            name("Machine", 0),
+            name("May be the same as", 0),
+            text("Why", 1),
+            whole("Score", 2),
+            whole("Found", 3),
+            whole("Proposal", 0),
+        ],
         |proposal| {
             vec![
                 shown(proposal, "asset_name|asset_id"),

@@ -6,7 +6,11 @@ use serde_json::{Value, json};
 use super::{Session, clock, exit::Exit, failure::Failure, resolve};
 use crate::{
     api_client::{Paging, Query},
-    output::value::{ago, list, shown},
+    output::{
+        table::{name, whole},
+        text::plain,
+        value::{ago, find, list, shown, text},
+    },
     prompt,
 };
 
@@ -25,7 +29,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         paging: Paging,
     },
-    /// Show one, with its sites.
+    /// Show one, with its sites; also one that was put aside or merged.
     Show {
         /// Name or id.
         client: String,
@@ -70,10 +74,7 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Fai
     let client = &session.client;
     let answer = match command {
         Command::List { text, archived, paging } => return list_some(text, archived, &paging, session).await,
-        Command::Show { client: wanted } => {
-            let id = resolve::client(client, &wanted).await?;
-            client.get(&["clients", &id], &Query::new()).await?
-        }
+        Command::Show { client } => return show(&client, session).await,
         Command::Create { name } => client.post(&["clients"], &json!({ "name": name })).await?,
         Command::Rename { client: wanted, name } => {
             let id = resolve::client(client, &wanted).await?;
@@ -111,7 +112,14 @@ async fn list_some(
     }
     let listed = session.client.list(&["clients"], &query, paging).await?;
     let now = clock::now();
-    session.print_list(&listed, &["Name", "Assets", "Organizations", "Archived", "Id"], |item| {
+    let columns = [
+        name("Name", 0),
+        whole("Assets", 0),
+        whole("Organizations", 1),
+        whole("Archived", 2),
+        whole("Id", 3),
+    ];
+    session.print_list(&listed, &columns, |item| {
         vec![
             shown(item, "name"),
             shown(item, "asset_count"),
@@ -121,6 +129,30 @@ async fn list_some(
         ]
     })?;
     Ok(Exit::Ok)
+}
+
+async fn show(wanted: &str, session: &Session) -> Result<Exit, Failure> {
+    let id = resolve::any_client(&session.client, wanted).await?;
+    let answer = session.client.get(&["clients", &id], &Query::new()).await?;
+    let target = match text(&answer.value, "merged_into") {
+        Some(target) if !session.output.is_json() => Some(named(target, session).await?),
+        _ => None,
+    };
+    session.print_one(&answer, |value| print(value, session))?;
+    match target {
+        Some(target) => session.output.note(&format!("It was merged into {target}; its assets are there.")),
+        None if find(&answer.value, "archived_at").is_some() => {
+            session.output.note("It is archived: `fleetgate clients restore` takes it back.");
+        }
+        None => {}
+    }
+    Ok(Exit::Ok)
+}
+
+/// `Contoso (cli_…)`.
+async fn named(id: &str, session: &Session) -> Result<String, Failure> {
+    let answer = session.client.get(&["clients", id], &Query::new()).await?;
+    Ok(format!("{} ({id})", plain(&shown(&answer.value, "name"))))
 }
 
 fn print(value: &Value, session: &Session) -> Result<(), Failure> {

@@ -130,8 +130,33 @@ fn check_names(given: &[Given], mode: &Value, prefix: Option<&str>) -> Result<()
         return Ok(());
     }
     let names: Vec<String> = list(mode, "fields").iter().map(|field| shown(field, "name")).collect();
-    Err(Failure::usage(format!("a name before `=` is no field of the auth mode `{}`", shown(mode, "id")))
-        .advise(format!("Its fields are: {}", names.join(", "))))
+    let failure =
+        Failure::usage(format!("a name before `=` is no field of the auth mode `{}`", shown(mode, "id")))
+            .advise(format!("Its fields are: {}", names.join(", ")));
+    let second: Vec<String> = second_fields(mode, prefix).map(|(name, _)| name).collect();
+    Err(match second.is_empty() {
+        true => failure,
+        false => failure.advise(format!("For a second credential, for actions: {}", second.join(", "))),
+    })
+}
+
+/// Where a descriptor tells the beginning of the names of a second credential.
+pub(super) const PREFIX: &str = "action_credential_prefix";
+
+/// May there be a second credential, for actions?
+pub(super) fn has_second(descriptor: &Value) -> bool {
+    text(descriptor, PREFIX).is_some()
+}
+
+/// The fields of a second credential with their names: those of the first that are kept, with the prefix.
+pub(super) fn second_fields<'a>(
+    mode: &'a Value,
+    prefix: Option<&'a str>,
+) -> impl Iterator<Item = (String, &'a Value)> {
+    let kept = move |field: &&Value| prefix.is_some() && kind(field) != "one_time_code";
+    let named =
+        move |field: &'a Value| (format!("{}{}", prefix.unwrap_or_default(), shown(field, "name")), field);
+    list(mode, "fields").iter().filter(kept).map(named)
 }
 
 fn ask_missing(mode: &Value, values: &mut Map<String, Value>) -> Result<(), Failure> {
@@ -247,6 +272,7 @@ mod tests {
     #[test]
     fn unknown_names_list_the_known_ones() {
         let failure = check_refused(&["pasword=@file"], &[]);
-        assert_eq!(failure.advice, ["Its fields are: user, password, note"]);
+        let second = "For a second credential, for actions: action_user, action_password, action_note";
+        assert_eq!(failure.advice, ["Its fields are: user, password, note", second]);
     }
 }

@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+use serde_json::json;
+
+use super::failure::Failure;
+use crate::output::Output;
+
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -92,6 +97,15 @@ impl Exit {
         let lines: Vec<String> =
             Exit::ALL.iter().map(|exit| format!("{:>4}  {}", exit.code(), exit.meaning())).collect();
         lines.join("\n")
+    }
+
+    /// `fleetgate exit-codes`.
+    pub(crate) fn print(output: &Output) -> Result<(), Failure> {
+        if !output.is_json() {
+            return output.line(&Exit::list());
+        }
+        let items = Exit::ALL.map(|exit| json!({ "code": exit.code(), "meaning": exit.meaning() }));
+        output.json(&json!({ "items": items }).to_string())
     }
 }
 

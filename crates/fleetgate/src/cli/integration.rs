@@ -1,6 +1,7 @@
 //! `fleetgate integration …`: RMM accounts.
 
 mod save;
+mod settings;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -10,7 +11,8 @@ use super::{Session, clock, credentials, exit::Exit, failure::Failure, resolve};
 use crate::{
     api_client::{Answer, Paging, Query},
     output::{
-        report::{Subject, check_report, offer_command},
+        report::{Subject, check_report, next_step, offer_command},
+        table::{name, prose, text as short, whole},
         text::plain,
         value::{ago, find, is_true, list, shown, text},
     },
@@ -82,7 +84,15 @@ async fn list_all(session: &Session) -> Result<Exit, Failure> {
     let now = clock::now();
     session.print_list(
         &listed,
-        &["Name", "Provider", "State", "Address", "Devices synced", "Problem", "Id"],
+        &[
+            name("Name", 0),
+            whole("Provider", 4),
+            whole("State", 0),
+            short("Address", 2),
+            whole("Devices synced", 3),
+            short("Problem", 1),
+            whole("Id", 5),
+        ],
         |item| {
             vec![
                 shown(item, "name"),
@@ -125,18 +135,30 @@ fn print(value: &Value, session: &Session) -> Result<(), Failure> {
         ("Devices synced", ago(value, "last_device_sync_at", now)),
         ("Presence", ago(value, "last_presence_at", now)),
         ("Details", ago(value, "last_detail_at", now)),
-        ("Token ends at the earliest", ago(value, "token_expires_at", now)),
-        ("Settings", shown(value, "settings")),
+        ("Token ends at the earliest", token_end(value, now)),
+        ("Settings", settings::line(value)),
         ("Problem", shown(value, "problem.message")),
         ("What to do", shown(value, "problem.fix")),
         ("Last test", ago(value, "last_check_at", now)),
     ])?;
+    if let Some(line) = next_step(value) {
+        session.output.line(&line)?;
+    }
     for warning in list(value, "warnings") {
         session.output.line(&warning_lines(warning))?;
     }
     match find(value, "last_check").filter(|report| report.is_object()) {
         Some(report) => session.output.line(&check_report(report, session.output.look, &subject(value))),
         None => Ok(()),
+    }
+}
+
+/// A token that the RMM ended before its time has no end any more.
+fn token_end(value: &Value, now: domain::Time) -> String {
+    if text(value, "state") == Some("needs_code") {
+        String::new()
+    } else {
+        ago(value, "token_expires_at", now)
     }
 }
 
@@ -180,7 +202,8 @@ async fn providers(wanted: Option<&str>, session: &Session) -> Result<Exit, Fail
                 list(descriptor, "auth_modes").iter().map(|mode| shown(mode, "id")).collect();
             vec![shown(descriptor, "id"), shown(descriptor, "name"), modes.join(", ")]
         };
-        session.output.table(&["Provider", "Name", "Auth modes"], descriptors.iter().map(row).collect())?;
+        let columns = [whole("Provider", 0), name("Name", 0), prose("Auth modes", 0)];
+        session.output.table(&columns, &descriptors.iter().map(row).collect::<Vec<_>>())?;
         return Ok(Exit::Ok);
     };
     let descriptor = resolve::provider(&descriptors, wanted)?;
@@ -188,6 +211,26 @@ async fn providers(wanted: Option<&str>, session: &Session) -> Result<Exit, Fail
         ("Provider", shown(descriptor, "name")),
         ("Address", format!("{}, as {}", shown(descriptor, "url_label"), shown(descriptor, "url_example"))),
     ])?;
+    let columns = [
+        name("Auth mode", 0),
+        whole("Field", 0),
+        whole("Kind", 2),
+        whole("Required", 1),
+        name("Label", 0),
+        prose("Help", 3),
+    ];
+    session.output.table(&columns, &field_rows(descriptor))?;
+    if credentials::has_second(descriptor) {
+        session.output.note(
+            "A second credential is for actions alone, so that the first may be one that only reads. Its secrets are \
+             given like the others, with `--secret NAME=@FILE`.",
+        );
+    }
+    Ok(Exit::Ok)
+}
+
+/// The fields of all auth modes, those of a second credential after those of the first.
+fn field_rows(descriptor: &Value) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     for mode in list(descriptor, "auth_modes") {
         for field in list(mode, "fields") {
@@ -200,9 +243,18 @@ async fn providers(wanted: Option<&str>, session: &Session) -> Result<Exit, Fail
                 shown(field, "help"),
             ]);
         }
+        for (name, field) in credentials::second_fields(mode, text(descriptor, credentials::PREFIX)) {
+            rows.push(vec![
+                shown(mode, "id"),
+                name,
+                shown(field, "kind"),
+                "no".to_owned(),
+                format!("{} (for actions)", shown(field, "label")),
+                String::new(),
+            ]);
+        }
     }
-    session.output.table(&["Auth mode", "Field", "Kind", "Required", "Label", "Help"], rows)?;
-    Ok(Exit::Ok)
+    rows
 }
 
 async fn test(args: &CodeArgs, session: &Session) -> Result<Exit, Failure> {

@@ -25,7 +25,7 @@ pub(crate) struct DemoArgs {
     /// Let machines come, go and change while the demo runs.
     #[arg(long)]
     pub(crate) living: bool,
-    /// The configuration. Data folder, database and keys are taken from flags only.
+    /// The configuration. Data folder, database and keys are taken from flags only, and no usual file is read.
     #[command(flatten)]
     pub(crate) config: ConfigFlags,
 }
@@ -99,6 +99,9 @@ pub(crate) enum UserCommand {
         /// Whom.
         #[arg(long)]
         email: String,
+        /// Do not ask, not even before the last admin is shut out.
+        #[arg(long)]
+        yes: bool,
     },
 }
 

@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 use super::{Session, exit::Exit, failure::Failure, resolve};
 use crate::{
     api_client::{Paging, Query},
-    output::value::{find, is_true, list, shown},
+    output::{
+        table::{name, whole},
+        value::{find, is_true, list, shown, text},
+    },
 };
 
 mod transfer;
@@ -18,14 +21,14 @@ mod transfer;
 pub(crate) enum Command {
     /// List the organizations with their mappings.
     List(ListArgs),
-    /// Say which client an organization belongs to.
+    /// Say which client an organization belongs to. A new mapping has Auto-sync switched on unless told otherwise.
     Map {
         /// Which.
         #[command(flatten)]
         organization: OrganizationArg,
         /// The client: name or id.
         client: String,
-        /// Import its devices?
+        /// Import its devices? If left out: on for an organization that was not mapped, else as it was.
         #[arg(long, value_enum, value_name = "on|off")]
         auto_sync: Option<Switch>,
     },
@@ -37,7 +40,7 @@ pub(crate) enum Command {
         /// Name of the client; that of the organization if left out.
         #[arg(long)]
         name: Option<String>,
-        /// Import its devices?
+        /// Import its devices? If left out: on for an organization that was not mapped, else as it was.
         #[arg(long, value_enum, value_name = "on|off")]
         auto_sync: Option<Switch>,
     },
@@ -63,6 +66,9 @@ pub(crate) enum Command {
         /// File to write; standard output if left out.
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
+        /// Of this integration only.
+        #[arg(long, value_name = "NAME")]
+        integration: Option<String>,
     },
     /// Read a mapping from CSV.
     Import {
@@ -164,7 +170,9 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Fai
         }
         Command::Undo(organization) => undo(&organization, session).await,
         Command::Accept(args) => accept(&args, session).await,
-        Command::Export { output } => transfer::export(output.as_deref(), session).await,
+        Command::Export { output, integration } => {
+            transfer::export(output.as_deref(), integration.as_deref(), session).await
+        }
         Command::Import { file, dry_run } => transfer::import(&file, dry_run, session).await,
     }
 }
@@ -191,21 +199,68 @@ async fn list_some(args: ListArgs, session: &Session) -> Result<Exit, Failure> {
         query.push(("include", "suggestions".to_owned()));
     }
     let listed = session.client.list(&["organizations"], &query, &args.paging).await?;
-    session.print_list(
-        &listed,
-        &["Organization", "State", "Client", "Auto-sync", "Devices", "Id"],
-        |item| {
-            vec![
-                shown(item, "name"),
-                state_of(item),
-                client_of(item),
-                shown(item, "auto_sync"),
-                shown(item, "device_count"),
-                shown(item, "id"),
-            ]
-        },
-    )?;
+    let integrations = Integrations::of(session).await?;
+    let columns = [
+        name("Organization", 0),
+        name("State", 0),
+        name("Client", 0),
+        whole("Auto-sync", 1),
+        whole("Devices", 2),
+        whole("Id", 4),
+    ];
+    let row = |item: &Value| {
+        vec![
+            shown(item, "name"),
+            state_of(item),
+            client_of(item),
+            shown(item, "auto_sync"),
+            shown(item, "device_count"),
+            shown(item, "id"),
+        ]
+    };
+    if !integrations.tell_apart() {
+        session.print_list(&listed, &columns, row)?;
+        return Ok(Exit::Ok);
+    }
+    let mut columns = columns.to_vec();
+    columns.insert(1, name("Integration", 1));
+    session.print_list(&listed, &columns, |item| {
+        let mut row = row(item);
+        row.insert(1, integrations.name(&shown(item, "integration_id")));
+        row
+    })?;
     Ok(Exit::Ok)
+}
+
+/// Names of integrations by id, for people; scripts read the ids.
+struct Integrations(Vec<Value>);
+
+impl Integrations {
+    async fn of(session: &Session) -> Result<Integrations, Failure> {
+        if session.output.is_json() {
+            return Ok(Integrations(Vec::new()));
+        }
+        Ok(Integrations(
+            session.client.list(&["integrations"], &Query::new(), &Paging::default()).await?.items,
+        ))
+    }
+
+    /// With a single one at work it need not be named.
+    fn tell_apart(&self) -> bool {
+        self.0.len() > 1 || self.0.iter().any(is_disconnected)
+    }
+
+    fn name(&self, id: &str) -> String {
+        match self.0.iter().find(|item| text(item, "id") == Some(id)) {
+            Some(item) if is_disconnected(item) => format!("{} (disconnected)", shown(item, "name")),
+            Some(item) => shown(item, "name"),
+            None => id.to_owned(),
+        }
+    }
+}
+
+fn is_disconnected(integration: &Value) -> bool {
+    text(integration, "state") == Some("disconnected")
 }
 
 fn state_of(item: &Value) -> String {
@@ -286,4 +341,21 @@ fn read_file(file: &Path) -> Result<Vec<u8>, Failure> {
         std::fs::read(file)
     };
     read.map_err(|error| Failure::usage(format!("cannot read `{}`: {error}", file.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_integrations_are_told_apart_and_a_disconnected_one_is_marked() {
+        let item = |id: &str, state: &str| json!({ "id": id, "name": format!("RMM {id}"), "state": state });
+        let one = Integrations(vec![item("int_a", "connected")]);
+        assert!(!one.tell_apart());
+        let two = Integrations(vec![item("int_a", "connected"), item("int_b", "disconnected")]);
+        assert!(two.tell_apart());
+        assert_eq!(two.name("int_a"), "RMM int_a");
+        assert_eq!(two.name("int_b"), "RMM int_b (disconnected)");
+        assert_eq!(two.name("int_c"), "int_c");
+    }
 }

@@ -8,7 +8,7 @@ use crate::{
     api_client::{ApiClient, Paging, Query},
     output::{
         text::plain,
-        value::{shown, text},
+        value::{find, shown, text},
     },
 };
 
@@ -93,7 +93,18 @@ pub(super) async fn client(client: &ApiClient, wanted: &str) -> Result<String, F
     Ok(pick("client", wanted, candidates(&listed.items, "archived_at"))?.id)
 }
 
-/// A client as [`client`], archived ones among them.
+/// A client by id or name; if none has it, an archived or merged one. What is put aside does not hide what is not.
+pub(super) async fn any_client(client: &ApiClient, wanted: &str) -> Result<String, Failure> {
+    match self::client(client, wanted).await {
+        Err(none) if none.exit == Exit::NotFound => match archived_client(client, wanted).await {
+            Err(archived) if archived.exit == Exit::NotFound => Err(none),
+            found => found,
+        },
+        found => found,
+    }
+}
+
+/// An archived client by id or name.
 pub(super) async fn archived_client(client: &ApiClient, wanted: &str) -> Result<String, Failure> {
     if is_id(wanted, "cli") {
         return Ok(wanted.to_owned());
@@ -101,6 +112,17 @@ pub(super) async fn archived_client(client: &ApiClient, wanted: &str) -> Result<
     let query = vec![("text", wanted.to_owned()), ("archived", "true".to_owned())];
     let listed = client.list(&["clients"], &query, &Paging::ALL).await?;
     Ok(pick("archived client", wanted, candidates(&listed.items, "archived_at"))?.id)
+}
+
+/// A token that still works by id or name.
+pub(super) async fn token(client: &ApiClient, wanted: &str) -> Result<String, Failure> {
+    if is_id(wanted, "tok") {
+        return Ok(wanted.to_owned());
+    }
+    let listed = client.list(&["tokens"], &Query::new(), &Paging::default()).await?;
+    let works = |token: &Value| find(token, "revoked_at").is_none();
+    let working: Vec<Value> = listed.items.into_iter().filter(works).collect();
+    Ok(pick("token", wanted, candidates(&working, "last_four"))?.id)
 }
 
 /// A site of a client by id or name.

@@ -11,6 +11,8 @@ use super::{Session, clock, exit::Exit, failure::Failure, resolve};
 use crate::{
     api_client::{Paging, Query},
     output::{
+        report::next_step,
+        table::{name, prose, text as short, whole},
         time::took,
         value::{ago, find, is_true, number, shown, text},
     },
@@ -123,20 +125,49 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Fai
 
 async fn start(kind: &str, args: &StartArgs, session: &Session) -> Result<Exit, Failure> {
     let id = resolve::integration(&session.client, &args.integration).await?;
+    let before = newest(kind, &id, session).await;
     let body = json!({ "kind": kind, "preview": args.preview });
     let answer = session.client.post(&["integrations", &id, "sync"], &body).await?;
     let run = shown(&answer.value, "id");
+    let was_there = before.as_deref() == Some(run.as_str());
+    if was_there {
+        let state = if text(&answer.value, "state") == Some("queued") { "waiting" } else { "running" };
+        session.output.note(&format!("It was {state} already; nothing new was started."));
+    }
     if args.no_wait {
         session.print_one(&answer, |value| session.output.line(&shown(value, "id")))?;
-        session.output.note(&format!("Started. `fleetgate sync show {run}` tells how it goes."));
+        let started = if was_there { "" } else { "Started. " };
+        session.output.note(&format!("{started}`fleetgate sync show {run}` tells how it goes."));
         return Ok(Exit::Ok);
     }
     let last = watch::until_over(&run, answer, session).await?;
     session.print_one(&last, |value| print_summary(value, session))?;
     if !session.output.is_json() {
         print_items(&last.value, &Paging::first(FIRST_ITEMS), session).await?;
+        print_next_step(&last.value, session).await?;
     }
     Ok(exit_of(&last.value))
+}
+
+/// The last run of this kind: the server answers one that is not over instead of starting another. None if it cannot
+/// be told, for whoever may start runs but not see them.
+async fn newest(kind: &str, integration: &str, session: &Session) -> Option<String> {
+    let query = vec![("integration_id", integration.to_owned()), ("kind", kind.to_owned())];
+    let listed = session.client.list(&["sync-runs"], &query, &Paging::first(1)).await.ok()?;
+    listed.items.first().map(|run| shown(run, "id"))
+}
+
+/// A run that failed because the RMM wants a code: the command that gives it.
+async fn print_next_step(run: &Value, session: &Session) -> Result<(), Failure> {
+    if text(run, "state") != Some("failed") {
+        return Ok(());
+    }
+    let id = shown(run, "integration_id");
+    let answer = session.client.get(&["integrations", &id], &Query::new()).await?;
+    match next_step(&answer.value) {
+        Some(line) => session.output.line(&line),
+        None => Ok(()),
+    }
 }
 
 /// A run that failed with a sentence failed at the RMM.
@@ -163,7 +194,15 @@ async fn list_runs(args: RunsArgs, session: &Session) -> Result<Exit, Failure> {
     let now = clock::now();
     session.print_list(
         &listed,
-        &["Run", "Integration", "Kind", "State", "Asked by", "Asked", "What"],
+        &[
+            whole("Run", 0),
+            name("Integration", 3),
+            whole("Kind", 0),
+            whole("State", 0),
+            short("Asked by", 4),
+            whole("Asked", 1),
+            short("What", 2),
+        ],
         |run| {
             vec![
                 shown(run, "id"),
@@ -172,7 +211,7 @@ async fn list_runs(args: RunsArgs, session: &Session) -> Result<Exit, Failure> {
                 shown(run, "state"),
                 shown(run, "requested_by"),
                 ago(run, "created_at", now),
-                counts(run),
+                what(run),
             ]
         },
     )?;
@@ -191,6 +230,12 @@ async fn integration_names(session: &Session) -> Result<BTreeMap<String, String>
 fn kind_of(run: &Value) -> String {
     let preview = if is_true(run, "preview") { " (preview)" } else { "" };
     format!("{}{preview}", shown(run, "kind"))
+}
+
+/// What it did; for one that failed, why.
+fn what(run: &Value) -> String {
+    let parts = [counts(run), shown(run, "problem.message")];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 /// The counts that are not zero: `120 read, 3 created`.
@@ -229,6 +274,7 @@ async fn show(run: &str, all: bool, session: &Session) -> Result<Exit, Failure> 
     if !session.output.is_json() {
         let paging = if all { Paging::ALL } else { Paging::first(FIRST_ITEMS) };
         print_items(&answer.value, &paging, session).await?;
+        print_next_step(&answer.value, session).await?;
     }
     Ok(Exit::Ok)
 }
@@ -276,9 +322,8 @@ async fn print_items(run: &Value, paging: &Paging, session: &Session) -> Result<
     let row = |item: &Value| {
         vec![shown(item, "action"), shown(item, "name"), shown(item, "external_id"), shown(item, "message")]
     };
-    session
-        .output
-        .table(&["What", "Name", "Id at the RMM", "Message"], listed.items.iter().map(row).collect())?;
+    let columns = [whole("What", 0), name("Name", 0), whole("Id at the RMM", 1), prose("Message", 0)];
+    session.output.table(&columns, &listed.items.iter().map(row).collect::<Vec<_>>())?;
     if listed.has_more {
         session.output.note(&format!("There are more: `fleetgate sync show {id} --all`."));
     }
@@ -314,5 +359,15 @@ mod tests {
     fn zero_counts_are_left_out() {
         let run = json!({ "counts": { "read": 120, "created": 3, "failed": 0, "incomplete": 1, "skipped": 2, "calls": 9 } });
         assert_eq!(counts(&run), "120 read, 3 created, 1 organizations incomplete, 2 organizations skipped");
+    }
+
+    #[test]
+    fn a_failed_run_says_why() {
+        let problem =
+            json!({ "code": "key_wrong", "message": "The key was refused.", "fix": "Make another." });
+        assert_eq!(what(&json!({ "state": "failed", "problem": problem })), "The key was refused.");
+        let begun = json!({ "state": "failed", "counts": { "read": 3 }, "problem": problem });
+        assert_eq!(what(&begun), "3 read; The key was refused.");
+        assert_eq!(what(&json!({ "state": "queued", "problem": null })), "");
     }
 }

@@ -1,10 +1,10 @@
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 
 use super::*;
 
 #[track_caller]
 fn check_parses(typed: &str) -> Cli {
-    match Cli::try_parse_from(typed.split_whitespace()) {
+    match Cli::read_from(typed.split_whitespace()) {
         Ok(cli) => cli,
         Err(error) => panic!("{typed}: {error}"),
     }
@@ -24,7 +24,7 @@ fn documented_commands_can_be_typed() {
             line.split(" # ").next().unwrap().split(" > ").next().unwrap().split(" < ").next().unwrap();
         let words: Vec<String> = split_quoted(command);
         if words.first().is_some_and(|word| word == "fleetgate") && !words.iter().any(|word| word == "help") {
-            if let Err(error) = Cli::try_parse_from(&words) {
+            if let Err(error) = Cli::read_from(&words) {
                 panic!("{line}: {error}");
             }
             checked += 1;
@@ -48,7 +48,7 @@ fn split_quoted(line: &str) -> Vec<String> {
 
 #[test]
 fn there_is_no_way_to_type_a_token() {
-    let error = Cli::try_parse_from(["fleetgate", "assets", "list", "--token=fgu_s3cret"]).unwrap_err();
+    let error = Cli::read_from(["fleetgate", "assets", "list", "--token=fgu_s3cret"]).unwrap_err();
     assert_eq!(error.exit_code(), i32::from(Exit::Usage.code()));
     assert!(!error.to_string().contains("fgu_s3cret"), "{error}");
 }
@@ -77,9 +77,75 @@ fn output_flags_stand_anywhere() {
 
 #[test]
 fn help_lists_the_exit_codes() {
-    let error = Cli::try_parse_from(["fleetgate", "help", "exit-codes"]).unwrap_err();
+    let error = Cli::read_from(["fleetgate", "help", "exit-codes"]).unwrap_err();
     let text = error.to_string();
     for exit in Exit::ALL {
         assert!(text.contains(exit.meaning()), "{text}");
     }
+}
+
+fn help_of(command: &[&str]) -> String {
+    let words = [&["fleetgate"], command, &["--help"]].concat();
+    Cli::read_from(words).unwrap_err().to_string()
+}
+
+#[test]
+fn options_without_effect_are_neither_listed_nor_accepted() {
+    let server = ["--server", "--token-file", "--insecure-http"];
+    for command in [
+        &["serve"][..],
+        &["demo"],
+        &["migrate"],
+        &["doctor"],
+        &["config"],
+        &["user"],
+        &["user", "list"],
+        &["token", "create"],
+        &["exit-codes"],
+    ] {
+        let help = help_of(command);
+        for option in server {
+            assert!(!help.contains(option), "{option} in the help of {command:?}:\n{help}");
+        }
+        let has_json = !matches!(command, ["serve" | "demo"]);
+        assert_eq!(help.contains("--json"), has_json, "{command:?}:\n{help}");
+    }
+    for command in [&["user", "list"][..], &["token", "create"], &["migrate"]] {
+        let help = help_of(command);
+        assert!(help.contains("--data-dir") && !help.contains("--listen"), "{command:?}:\n{help}");
+    }
+    for typed in [
+        "fleetgate serve --json",
+        "fleetgate --json demo",
+        "fleetgate serve -q",
+        "fleetgate --server http://x doctor",
+        "fleetgate user list --token-file f",
+        "fleetgate token create --email a@b --name x --insecure-http",
+    ] {
+        let error = Cli::read_from(typed.split_whitespace()).unwrap_err();
+        assert_eq!(error.exit_code(), i32::from(Exit::Usage.code()), "{typed}");
+        assert!(error.to_string().contains("has no effect"), "{typed}: {error}");
+    }
+    let help = help_of(&["assets", "list"]);
+    assert!(server.iter().all(|option| help.contains(option)), "{help}");
+    let cli = check_parses("fleetgate --server http://x --json assets list");
+    assert_eq!((cli.api.server.as_deref(), cli.form.json), (Some("http://x"), true));
+    assert!(check_parses("fleetgate user list --json").form.json);
+}
+
+#[test]
+fn the_help_of_the_demo_promises_no_file_that_it_does_not_read() {
+    let help = help_of(&["demo"]);
+    for wrong in ["./fleetgate.toml", "./fleetgate-data]", "FLEETGATE_DATA_DIR", "FLEETGATE_DATABASE_URL"] {
+        assert!(!help.contains(wrong), "`{wrong}`:\n{help}");
+    }
+    for told in ["FLEETGATE_LISTEN", "FLEETGATE_CONFIG", "./fleetgate-demo"] {
+        assert!(help.contains(told), "`{told}` is missing:\n{help}");
+    }
+    assert!(help_of(&["serve"]).contains("FLEETGATE_DATA_DIR"));
+}
+
+#[test]
+fn the_help_of_mapping_says_what_becomes_of_auto_sync() {
+    assert!(help_of(&["organizations", "map"]).contains("on for an organization that was not mapped"));
 }

@@ -6,8 +6,8 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, error::Err
 use url::Url;
 
 use super::{
-    ConfigError, Setting, Source,
-    keys::{KEYS, Key, Kind, Place},
+    ConfigError, DEMO_DATA_DIR, Setting, Source,
+    keys::{KEYS, Key, Kind, Place, Reach},
     read,
 };
 
@@ -97,6 +97,29 @@ fn flag_of(key: &'static Key, flag: &'static str, value_name: &'static str) -> A
         _ => arg.action(ArgAction::Set),
     };
     placed(arg)
+}
+
+/// The help of the same flags for the demo: no usual file, and what leads to real data is taken from flags only.
+pub(crate) fn for_demo(command: Command) -> Command {
+    let file =
+        "Configuration file, not for data folder, database and keys [default: none] [env: FLEETGATE_CONFIG]";
+    let command = command.mut_arg(FILE, |arg| arg.help(file));
+    KEYS.iter().fold(command, |command, key| match (key.place, key.reach) {
+        (Place::FileAndFlag { .. }, Reach::RealData) => {
+            let default = if key.name == "data_dir" { DEMO_DATA_DIR } else { key.default };
+            let help = format!("{} [default: {default}]", key.help);
+            command.mut_arg(key.name, |arg| arg.help(help))
+        }
+        (Place::FileAndFlag { .. }, Reach::Everywhere) | (Place::EnvironmentOnly, _) => command,
+    })
+}
+
+/// Leaves out of the help what a command that only opens the data does not heed: it is for a server at work.
+pub(crate) fn for_data(command: Command) -> Command {
+    KEYS.iter().fold(command, |command, key| match (key.place, key.reach) {
+        (Place::FileAndFlag { .. }, Reach::Everywhere) => command.mut_arg(key.name, |arg| arg.hide(true)),
+        (Place::FileAndFlag { .. }, Reach::RealData) | (Place::EnvironmentOnly, _) => command,
+    })
 }
 
 fn placed(arg: Arg) -> Arg {

@@ -7,7 +7,13 @@ use super::{
     Config, Raw, Setting,
     keys::{KEYS, Key, Kind, Place},
 };
-use crate::{cli::failure::Failure, output::Output};
+use crate::{
+    cli::failure::Failure,
+    output::{
+        Output,
+        table::{prose, whole},
+    },
+};
 
 /// Prints every key with its value, its source, and the names by which it can be set.
 pub(crate) fn print(config: &Config, output: &Output) -> Result<(), Failure> {
@@ -15,7 +21,9 @@ pub(crate) fn print(config: &Config, output: &Output) -> Result<(), Failure> {
         return output.json(&as_json(config).to_string());
     }
     let rows: Vec<Vec<String>> = KEYS.iter().map(|key| row(config, key)).collect();
-    output.table(&["Key", "Value", "From", "Variable", "Flag"], rows)
+    let columns =
+        [whole("Key", 0), prose("Value", 0), prose("From", 1), whole("Variable", 3), whole("Flag", 2)];
+    output.table(&columns, &rows)
 }
 
 fn row(config: &Config, key: &Key) -> Vec<String> {

@@ -118,6 +118,15 @@ pub(crate) fn offer_command(offer: &Value, subject: &Subject) -> Option<String> 
     }
 }
 
+/// What to do about an integration that waits for a code, as the exact command.
+pub(crate) fn next_step(integration: &Value) -> Option<String> {
+    if text(integration, "state") != Some("needs_code") {
+        return None;
+    }
+    let name = text(integration, "name").or_else(|| text(integration, "id"))?;
+    Some(format!("Next: fleetgate integration sign-in {} --code", shell_word(name)))
+}
+
 fn with_url(subject: &Subject, url: &str) -> String {
     let url = shell_word(url);
     match subject {
@@ -170,6 +179,14 @@ mod tests {
         let look = Look { terminal: true, colour: false, unicode: true, width: Some(80) };
         let text = check_report(&report(), look, &Subject::Saved("x".to_owned()));
         assert!(text.contains("✓ Clients") && text.contains("– Scripts"), "{text}");
+    }
+
+    #[test]
+    fn only_an_integration_that_wants_a_code_has_a_next_step() {
+        let integration = |state: &str| json!({ "name": "My RMM", "state": state });
+        let step = next_step(&integration("needs_code"));
+        assert_eq!(step.as_deref(), Some("Next: fleetgate integration sign-in 'My RMM' --code"));
+        assert_eq!(next_step(&integration("failing")), None);
     }
 
     #[test]

@@ -1,57 +1,178 @@
-//! Tables that fit the terminal. In a pipe: plain columns, one row a line, nothing cut or wrapped.
+//! Tables that fit the terminal. In a pipe: plain columns, one row a line, nothing cut, wrapped or left out.
 
-use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
+mod layout;
 
-use super::{
-    Look,
-    text::{cell, plain},
-};
+use comfy_table::{ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle, Width};
+
+use self::layout::{Need, fit};
+use super::{Look, text::plain};
 
 /// Columns of blanks only.
 const PLAIN: TableStyle = TableStyle::new();
 /// A line below the header, nothing else: rows stay close together.
-const UNDERLINED: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
-const UNDERLINED_ASCII: TableStyle =
-    TableStyle::new().header_separator(LineStyle::none().fill('-').junction('-'));
+const UNDERLINED: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─'));
+const UNDERLINED_ASCII: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('-'));
 
-/// Every cell is taken as text of others and made harmless here. A last column of ids is left out where it does not
-/// fit: names serve as well, and a wrapped id cannot be copied.
-pub(super) fn render(look: Look, headers: &[&str], mut rows: Vec<Vec<String>>) -> String {
-    let table = build(look, headers, &rows);
-    let width = look.width.unwrap_or(u16::MAX);
-    if headers.last() != Some(&"Id") || headers.len() < 3 || natural_width(&table) <= width {
-        return table.trim_fmt();
-    }
-    let without_id = headers.split_last().map_or(headers, |(_, others)| others);
-    for row in &mut rows {
-        row.truncate(without_id.len());
-    }
-    build(look, without_id, &rows).trim_fmt()
+/// A column: what it holds, and how soon it goes where the terminal is narrow.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Column {
+    header: &'static str,
+    kind: Kind,
+    /// 0 always stays; the larger, the sooner it goes.
+    rank: u8,
 }
 
-fn build(look: Look, headers: &[&str], rows: &[Vec<String>]) -> Table {
+/// What may be done to its cells on a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Nothing: ids, states, times, numbers.
+    Whole,
+    /// Wrapped between words, never inside one.
+    Name,
+    /// Shortened.
+    Text,
+    /// Wrapped: what has to be read in full.
+    Prose,
+}
+
+/// Ids, states, times and numbers: never wrapped, never shortened. `rank` 0 always stays; the larger, the sooner it
+/// goes.
+pub(crate) const fn whole(header: &'static str, rank: u8) -> Column {
+    Column { header, kind: Kind::Whole, rank }
+}
+
+/// Names: wrapped between words, never inside one.
+pub(crate) const fn name(header: &'static str, rank: u8) -> Column {
+    Column { header, kind: Kind::Name, rank }
+}
+
+/// Text that may be shortened.
+pub(crate) const fn text(header: &'static str, rank: u8) -> Column {
+    Column { header, kind: Kind::Text, rank }
+}
+
+/// Text that has to be read in full: wrapped.
+pub(crate) const fn prose(header: &'static str, rank: u8) -> Column {
+    Column { header, kind: Kind::Prose, rank }
+}
+
+/// A table ready to print.
+pub(super) struct Rendered {
+    /// Its lines.
+    pub(super) text: String,
+    /// Headers of the columns for which there was no room.
+    pub(super) left_out: Vec<&'static str>,
+}
+
+/// Every cell is taken as text of others and made harmless here.
+pub(super) fn render(look: Look, columns: &[Column], rows: &[Vec<String>]) -> Rendered {
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()).collect();
+    let Some(width) = look.width else {
+        let all: Vec<Option<usize>> = vec![Some(usize::MAX); columns.len()];
+        return Rendered { text: build(look, columns, &rows, &all).trim_fmt(), left_out: Vec::new() };
+    };
+    let needs: Vec<Need> =
+        columns.iter().enumerate().map(|(at, column)| need(*column, cells(&rows, at))).collect();
+    let widths = fit(usize::from(width), &needs);
+    let left_out = columns.iter().zip(&widths).filter(|(_, width)| width.is_none());
+    Rendered {
+        left_out: left_out.map(|(column, _)| column.header).collect(),
+        text: build(look, columns, &rows, &widths).trim_fmt(),
+    }
+}
+
+fn cells(rows: &[Vec<String>], at: usize) -> impl Iterator<Item = &str> {
+    rows.iter().filter_map(move |row| row.get(at)).map(String::as_str)
+}
+
+/// Widths at which a column is at ease, and at which it can just be borne.
+fn need<'a>(column: Column, cells: impl Iterator<Item = &'a str>) -> Need {
+    const EASY_NAME: usize = 24;
+    const EASY_TEXT: usize = 16;
+    let (mut full, mut word) = (columns_of(column.header), longest_word(column.header));
+    for cell in cells {
+        full = full.max(columns_of(cell));
+        word = word.max(longest_word(cell));
+    }
+    let (easy, least) = match column.kind {
+        Kind::Whole => (full, full),
+        Kind::Name => (full.min(EASY_NAME).max(word), word),
+        Kind::Text | Kind::Prose => {
+            let least = EASY_TEXT.max(columns_of(column.header));
+            (full.min(least), full.min(EASY_TEXT / 2))
+        }
+    };
+    Need { rank: column.rank, full, easy, least }
+}
+
+/// The columns that have a width, each as wide as that.
+fn build(look: Look, columns: &[Column], rows: &[Vec<String>], widths: &[Option<usize>]) -> Table {
     let mut table = Table::new();
     table.load_style(match (look.terminal, look.unicode) {
         (false, _) => PLAIN,
         (true, true) => UNDERLINED,
         (true, false) => UNDERLINED_ASCII,
     });
-    if let Some(width) = look.width {
-        table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic);
-    }
-    table.set_header(headers.to_vec());
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    let shown: Vec<(usize, Column, usize)> = columns
+        .iter()
+        .zip(widths)
+        .enumerate()
+        .filter_map(|(at, (column, width))| Some((at, *column, (*width)?)))
+        .collect();
+    table.set_header(shown.iter().map(|(_, column, _)| column.header).collect::<Vec<_>>());
     for row in rows {
-        table.add_row(row.iter().map(|text| cell(text)).collect::<Vec<String>>());
+        let cell = |(at, column, width): &(usize, Column, usize)| {
+            let cell = row.get(*at).map(String::as_str).unwrap_or_default();
+            match column.kind {
+                Kind::Text => shortened(cell, *width, look),
+                Kind::Whole | Kind::Name | Kind::Prose => cell.to_owned(),
+            }
+        };
+        table.add_row(shown.iter().map(cell).collect::<Vec<String>>());
+    }
+    for (column, (_, _, width)) in table.column_iter_mut().zip(&shown) {
+        if let Ok(width) = u16::try_from(width.saturating_add(layout::GAP)) {
+            column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width)));
+        }
     }
     table
 }
 
-/// As wide as it would be without a limit: each column has a blank on both sides.
-fn natural_width(table: &Table) -> u16 {
-    table
-        .column_max_content_widths()
-        .into_iter()
-        .fold(0, |sum, width| sum.saturating_add(width).saturating_add(2))
+/// The beginning of a text, with a sign that there is more.
+fn shortened(text: &str, most: usize, look: Look) -> String {
+    if columns_of(text) <= most {
+        return text.to_owned();
+    }
+    let more = if look.unicode { "…" } else { "..." };
+    let mut left = most.saturating_sub(columns_of(more));
+    let mut short = String::new();
+    for c in text.chars() {
+        let wide = columns_of(c.encode_utf8(&mut [0; 4]));
+        if wide > left {
+            break;
+        }
+        left -= wide;
+        short.push(c);
+    }
+    short.truncate(short.trim_end().len());
+    short.push_str(more);
+    short
+}
+
+fn longest_word(text: &str) -> usize {
+    text.split(' ').map(columns_of).max().unwrap_or(0)
+}
+
+/// Columns that a text takes on a terminal; `comfy_table` knows the wide characters.
+fn columns_of(text: &str) -> usize {
+    if text.is_ascii() {
+        return text.len();
+    }
+    let mut table = Table::new();
+    table.add_row(vec![text]);
+    table.column_max_content_widths().first().copied().map_or(0, usize::from)
 }
 
 /// `name   value`, the names as wide as the widest; values that are empty are left out.
@@ -70,15 +191,25 @@ pub(super) fn render_facts(facts: &[(&str, String)]) -> String {
 mod tests {
     use super::*;
 
+    const ID: &str = "ast_00000000000000000000000000000007";
+    const TERMINAL: Look = Look { terminal: true, colour: false, unicode: true, width: Some(80) };
+
     fn row(texts: &[&str]) -> Vec<String> {
         texts.iter().map(|text| (*text).to_owned()).collect()
     }
 
+    fn at(width: u16, columns: &[Column], rows: &[Vec<String>]) -> Rendered {
+        let rendered = render(Look { width: Some(width), ..TERMINAL }, columns, rows);
+        let widest = rendered.text.lines().map(columns_of).max().unwrap_or(0);
+        assert!(widest <= usize::from(width), "{widest} columns\n{}", rendered.text);
+        rendered
+    }
+
     #[test]
     fn a_pipe_gets_plain_columns_of_one_line_each() {
-        let long = "x".repeat(150);
-        let rows = vec![row(&["PC-1", &long]), row(&["a\nb\u{1b}[2J", "\u{202e}c"])];
-        let text = render(Look::PLAIN, &["Name", "Note"], rows);
+        let long = "x".repeat(1_500);
+        let rows = [row(&["PC-1", &long]), row(&["a\nb\u{1b}[2J", "\u{202e}c"])];
+        let text = render(Look::PLAIN, &[name("Name", 0), super::text("Note", 1)], &rows).text;
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 3, "{text}");
         assert!(lines[1].contains(&long));
@@ -87,26 +218,51 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_gets_lines_that_fit() {
-        let look = Look { terminal: true, colour: true, unicode: true, width: Some(60) };
-        let rows = vec![row(&["SRV-日本-01", &"long words ".repeat(12), "online"])];
-        let text = render(look, &["Name", "Note", "Status"], rows);
-        let widest = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
-        assert!(widest <= 60, "{widest}\n{text}");
-        assert!(text.contains("online"));
-        let ascii = render(Look { unicode: false, ..look }, &["Name"], vec![row(&["a"])]);
-        assert!(ascii.is_ascii(), "{ascii}");
+    fn a_terminal_gets_lines_that_fit_and_long_text_is_shortened() {
+        let rows = [row(&["SRV-日本-01", &"long words ".repeat(12), "online"])];
+        let columns = [name("Name", 0), super::text("Note", 0), whole("Status", 0)];
+        let rendered = at(60, &columns, &rows);
+        assert_eq!(rendered.text.lines().count(), 3, "a row is one line:\n{}", rendered.text);
+        assert!(rendered.text.contains("online") && rendered.text.contains('…'), "{}", rendered.text);
+        assert!(rendered.text.contains("SRV-日本-01") && rendered.left_out.is_empty(), "{}", rendered.text);
+        let ascii = Look { unicode: false, width: Some(60), ..TERMINAL };
+        let text = render(ascii, &columns, &[row(&["a", &"long ".repeat(30), "b"])]).text;
+        assert!(text.is_ascii() && text.contains("..."), "{text}");
     }
 
     #[test]
-    fn ids_are_left_out_where_they_do_not_fit() {
-        let id = "ast_00000000000000000000000000000007";
-        let rows = || vec![row(&["PC-1", "Contoso", id])];
-        let headers = ["Name", "Client", "Id"];
-        let narrow = Look { terminal: true, colour: false, unicode: false, width: Some(50) };
-        assert!(!render(narrow, &headers, rows()).contains("Id"));
-        assert!(render(Look { width: Some(60), ..narrow }, &headers, rows()).contains(id));
-        assert!(render(Look::PLAIN, &headers, rows()).contains(id));
+    fn columns_of_little_value_are_left_out_first() {
+        let columns = [name("Name", 0), name("Client", 0), super::text("System", 2), whole("Id", 9)];
+        let rows = [row(&["DESKTOP-JQ40HT0", "Alpenblick Dental", "Windows 11 Pro, 64 bit v24H2", ID])];
+        let check = |width, left_out: &[&str]| {
+            let rendered = at(width, &columns, &rows);
+            assert_eq!(rendered.left_out, left_out, "{}", rendered.text);
+            assert_eq!(rendered.text.lines().count(), 3, "{}", rendered.text);
+            assert!(rendered.text.contains("DESKTOP-JQ40HT0  Alpenblick Dental"), "{}", rendered.text);
+        };
+        check(50, &["System", "Id"]);
+        check(80, &["Id"]);
+        check(120, &[]);
+        assert!(render(Look::PLAIN, &columns, &rows).text.contains(ID));
+    }
+
+    #[test]
+    fn names_are_wrapped_between_words_and_ids_never() {
+        let columns = [whole("Run", 0), name("Client", 0)];
+        let rows = [row(&[ID, "Alpenblick Dental Laboratories"])];
+        let text = at(58, &columns, &rows).text;
+        assert!(text.contains(ID), "{text}");
+        for word in ["Alpenblick", "Dental", "Laboratories"] {
+            assert!(text.contains(word), "{text}");
+        }
+        assert!(render(Look { width: Some(40), ..TERMINAL }, &columns, &rows).text.contains(ID));
+    }
+
+    #[test]
+    fn prose_is_wrapped_and_nothing_of_it_is_lost() {
+        let words: Vec<String> = (0..40).map(|number| format!("word{number}")).collect();
+        let rendered = at(50, &[whole("Line", 0), prose("Problem", 0)], &[row(&["1", &words.join(" ")])]);
+        assert!(words.iter().all(|word| rendered.text.contains(word)), "{}", rendered.text);
     }
 
     #[test]

@@ -1,9 +1,6 @@
 //! Text that others wrote: host names, user names, messages of RMMs. It must not steer a terminal or pretend to be
 //! something else, so escape sequences go, and what cannot be seen is made visible.
 
-/// Longest text in one cell, in characters.
-const MAX_CELL_CHARS: usize = 200;
-
 /// One line: no escape sequences, no control characters, hidden characters made visible.
 pub(crate) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
@@ -19,17 +16,6 @@ pub(crate) fn plain(text: &str) -> String {
         }
     }
     plain
-}
-
-/// The same, cut to what a table can bear.
-pub(crate) fn cell(text: &str) -> String {
-    let plain = plain(text);
-    if plain.chars().count() <= MAX_CELL_CHARS {
-        return plain;
-    }
-    let mut cut: String = plain.chars().take(MAX_CELL_CHARS - 3).collect();
-    cut.push_str("...");
-    cut
 }
 
 /// JSON with the characters that JSON allows in strings but a terminal would obey written as `\u…`.
@@ -173,12 +159,5 @@ mod tests {
         assert_eq!(shell_word("a'; rm -rf ~ #"), "'a'\\''; rm -rf ~ #'");
         assert_eq!(shell_word("--json"), "'--json'");
         assert_eq!(shell_word("$(x)\u{1b}[1m"), "'$(x)'");
-    }
-
-    #[test]
-    fn cells_are_cut() {
-        let long = cell(&"ä".repeat(1_000));
-        assert_eq!(long.chars().count(), MAX_CELL_CHARS);
-        assert!(long.ends_with("..."));
     }
 }

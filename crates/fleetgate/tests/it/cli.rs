@@ -2,10 +2,10 @@
 
 use std::{fs, time::Duration};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
-    home::{Home, Ran, Server},
+    home::{Home, PASSWORD, Ran, Server},
     rmm::{self, NAME},
 };
 
@@ -65,6 +65,7 @@ async fn the_manual_can_be_typed() {
     check_mapping(&shell);
     check_assets(&shell);
     check_clients(&shell);
+    check_tokens(&shell, &bob);
     check_refusals(&shell, &bob);
     shell.typed(&["integration", "disconnect", NAME, "--yes"]).ends_with(0);
     let refused = shell.fails(5, &["sync", "devices", NAME]);
@@ -78,7 +79,11 @@ async fn the_manual_can_be_typed() {
 fn check_connecting(shell: &Shell<'_>, url: &str, key: &str) {
     shell.typed(&["integration", "providers"]).ends_with(0);
     let fields = shell.typed(&["integration", "providers", "tacticalrmm"]).ends_with(0);
-    assert!(fields.out.contains("tacticalrmm_api_key"), "{}", fields.out);
+    for field in ["tacticalrmm_api_key", "action_tacticalrmm_api_key", "action_tacticalrmm_password"] {
+        let is_listed = fields.out.lines().any(|line| line.split_whitespace().any(|word| word == field));
+        assert!(is_listed, "`{field}` is missing:\n{}", fields.out);
+    }
+    assert!(!fields.out.contains("action_tacticalrmm_totp_code"), "a code is not kept: {}", fields.out);
     let add = |secret: &'static str| {
         let plain = "--allow-plain-http";
         [
@@ -119,6 +124,9 @@ fn check_connecting(shell: &Shell<'_>, url: &str, key: &str) {
     assert!(tested.out.contains("key"), "{}", tested.out);
     let synced = shell.typed(&["sync", "clients", NAME]).ends_with(6);
     assert!(synced.out.contains("failed"), "{}", synced.out);
+    let why = synced.out.lines().find_map(|line| line.strip_prefix("Problem")).unwrap().trim();
+    let failed = shell.typed(&["sync", "runs", "--state", "failed"]).ends_with(0);
+    assert!(failed.out.contains(why), "`{why}` is missing: {}", failed.out);
     let edit = ["integration", "edit", NAME, "--secret", "tacticalrmm_api_key=-"];
     shell.typed_with(&edit, &format!("{key}\n")).ends_with(0);
 
@@ -134,12 +142,38 @@ fn check_connecting(shell: &Shell<'_>, url: &str, key: &str) {
     shell.typed(&["integration", "show", id]).ends_with(0);
     let tested = shell.typed(&["integration", "test", NAME]).ends_with(0);
     assert!(tested.out.contains("ok"), "{}", tested.out);
+    let second = ["integration", "edit", NAME, "--secret", "action_tacticalrmm_api_key=@key.txt", "--json"];
+    let edited = shell.typed(&second).ends_with(0).json();
+    let has_second = |secret: &Value| secret["name"] == "action_tacticalrmm_api_key";
+    assert!(edited["secrets"].as_array().unwrap().iter().any(has_second), "{edited}");
+    let unknown = shell.fails(2, &["integration", "edit", NAME, "--secret", "api_key=@key.txt"]);
+    assert!(unknown.err.contains("action_tacticalrmm_api_key"), "{}", unknown.err);
     let set = ["integration", "edit", NAME, "--set", "sync_interval_s=1800", "--json"];
     let edited = shell.typed(&set).ends_with(0).json();
     assert_eq!(
         (&edited["settings"]["sync_interval_s"], &edited["settings"]["allow_plain_http"]),
         (&1800.into(), &true.into())
     );
+    check_settings(shell);
+}
+
+fn check_settings(shell: &Shell<'_>) {
+    let set = |value: &str| {
+        let setting = format!("quiet_hours={value}");
+        let edited = shell.typed(&["integration", "edit", NAME, "--set", &setting, "--json"]).ends_with(0);
+        edited.json()["settings"]["quiet_hours"].clone()
+    };
+    assert_eq!(set("22-2"), json!([22, 23, 0, 1, 2]));
+    assert_eq!(set("22,23,0"), json!([22, 23, 0]));
+    assert_eq!(set("[22,23]"), json!([22, 23]));
+    assert_eq!(set(""), json!([]));
+    let shown = shell.typed(&["integration", "show", NAME]).ends_with(0);
+    assert!(shown.out.contains("quiet_hours"), "{}", shown.out);
+    let wrong = shell.fails(2, &["integration", "edit", NAME, "--set", "quiet_hours=at night"]);
+    assert!(wrong.err.contains("quiet_hours=22-6"), "{}", wrong.err);
+    let refused = shell.fails(5, &["integration", "edit", NAME, "--set", "sync_interval_s=5"]);
+    assert!(refused.err.contains("`sync_interval_s`"), "{}", refused.err);
+    assert!(!refused.err.contains("`settings`"), "{}", refused.err);
 }
 
 fn check_syncing(shell: &Shell<'_>) {
@@ -169,6 +203,77 @@ fn check_syncing(shell: &Shell<'_>) {
     assert_eq!(runs.out.lines().count(), 5, "{}", runs.out);
     let begun = shell.typed(&["sync", "presence", NAME, "--no-wait"]).ends_with(0);
     assert!(begun.out.starts_with("run_"), "{}", begun.out);
+}
+
+/// A run that waits or works is answered again, and said not to be new.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sync_that_runs_already_is_not_started_again() {
+    let mut home = Home::sqlite();
+    let rmm = rmm::start(20, 2, Duration::from_millis(300)).await;
+    let connected = rmm::connect(&mut home, &rmm).await;
+    let shell =
+        Shell { home: &home, server: &connected.server, token: &connected.token, secrets: Vec::new() };
+    let first = shell.typed(&["sync", "devices", NAME, "--no-wait"]).ends_with(0);
+    assert!(first.err.contains("Started."), "{}", first.err);
+    let second = shell.typed(&["sync", "devices", NAME, "--no-wait"]).ends_with(0);
+    assert_eq!(second.out, first.out);
+    assert!(second.err.contains("already") && !second.err.contains("Started."), "{}", second.err);
+    assert!(shell.typed(&["sync", "devices", NAME]).ends_with(0).out.contains(first.out.trim()));
+    let third = shell.typed(&["sync", "devices", NAME]).ends_with(0);
+    assert!(!third.err.contains("already"), "{}", third.err);
+}
+
+/// What the RMM does, as it is told afterwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn moves_reinstallations_and_ended_sign_ins_are_told_plainly() {
+    let mut home = Home::sqlite();
+    let rmm = rmm::start(60, 4, Duration::ZERO).await;
+    let connected = rmm::connect(&mut home, &rmm).await;
+    fs::write(home.folder().join("password"), &rmm.accounts().password).unwrap();
+    let secrets = vec![rmm.accounts().password.clone(), connected.token.clone()];
+    let shell = Shell { home: &home, server: &connected.server, token: &connected.token, secrets };
+    shell.typed(&["sync", "devices", NAME]).ends_with(0);
+
+    let (control, clients) = (rmm.control(), rmm.control().clients());
+    let agent = control.agents(Some(clients[0].id)).into_iter().find(|agent| agent.answers).unwrap();
+    control.move_agent(&agent.agent_id, clients[1].id).unwrap();
+    shell.typed(&["sync", "devices", NAME]).ends_with(0);
+    let listed = shell.typed(&["assets", "list", "--text", &agent.hostname, "--json"]).ends_with(0).json();
+    let is_it =
+        |asset: &&Value| asset["name"] == agent.hostname && asset["client"]["name"] == clients[1].name;
+    let asset = listed["items"].as_array().unwrap().iter().find(is_it).unwrap();
+    let history = shell.typed(&["assets", "history", asset["id"].as_str().unwrap()]).ends_with(0);
+    let moved = history.out.lines().find(|line| line.contains("asset moved")).unwrap();
+    let told = format!("client {} -> {}", clients[0].name, clients[1].name);
+    assert!(moved.contains(&told) && !moved.contains("cli_") && !moved.contains("org_"), "{moved}");
+
+    control.reinstall(&agent.agent_id).unwrap();
+    shell.typed(&["sync", "devices", NAME]).ends_with(0);
+    let proposals = shell.typed(&["assets", "proposals"]).ends_with(0);
+    let mut lines = proposals.out.lines();
+    let header = lines.next().unwrap();
+    let (name, id) = (header.find("Machine").unwrap(), header.find("Proposal").unwrap());
+    let row = lines.find(|line| line.contains(&agent.hostname)).unwrap();
+    assert!(row[name..].starts_with(&agent.hostname) && row[id..].starts_with("pro_"), "{}", proposals.out);
+    shell.typed(&["assets", "dismiss", row[id..].trim()]).ends_with(0);
+
+    check_code_needed(&shell, &rmm.accounts().username);
+}
+
+/// The RMM asks for a code that nobody gave: the command that gives it is told, and no end of a token that is dead.
+fn check_code_needed(shell: &Shell<'_>, username: &str) {
+    shell.typed(&["integration", "disconnect", NAME, "--yes"]).ends_with(0);
+    let user = format!("tacticalrmm_username={username}");
+    let args = ["integration", "reconnect", NAME, "--auth-mode", "knox", "--field", &user];
+    let again =
+        shell.typed(&[&args[..], &["--secret", "tacticalrmm_password=@password"]].concat()).ends_with(0);
+    assert!(!again.err.contains("not tried"), "it was tried: {}", again.err);
+    let next = format!("Next: fleetgate integration sign-in '{NAME}' --code");
+    let shown = shell.typed(&["integration", "show", NAME]).ends_with(0);
+    assert!(shown.out.contains("needs_code") && shown.out.contains(&next), "{}", shown.out);
+    assert!(!shown.out.contains("Token ends"), "{}", shown.out);
+    let synced = shell.typed(&["sync", "devices", NAME]).ends_with(6);
+    assert!(synced.out.contains(&next), "{}", synced.out);
 }
 
 fn check_mapping(shell: &Shell<'_>) {
@@ -248,12 +353,126 @@ fn check_clients(shell: &Shell<'_>) {
     assert!(taken.err.contains("name_taken"), "{}", taken.err);
     shell.typed(&["clients", "rename", "Northwind Traders", "Northwind"]).ends_with(0);
     shell.typed(&["clients", "archive", "Northwind"]).ends_with(0);
+    let archived = shell.typed(&["clients", "show", "northwind"]).ends_with(0);
+    assert!(archived.out.contains("Archived") && archived.err.contains("archived"), "{}", archived.err);
     shell.typed(&["clients", "restore", "Northwind"]).ends_with(0);
     shell.typed(&["clients", "create", "Stays"]).ends_with(0);
     shell.fails(2, &["clients", "merge", "Northwind", "--into", "Stays"]);
     shell.typed(&["clients", "merge", "Northwind", "--into", "Stays", "--yes"]).ends_with(0);
     assert!(shell.typed(&["clients", "show", "Stays"]).ends_with(0).out.contains("Stays"));
     assert!(!shell.typed(&["clients", "list"]).ends_with(0).out.contains("Northwind"));
+    let merged = shell.typed(&["clients", "show", "Northwind"]).ends_with(0);
+    assert!(merged.out.contains("Merged into") && merged.err.contains("Stays (cli_"), "{}", merged.err);
+    shell.fails(4, &["clients", "show", "Nobody"]);
+}
+
+fn check_tokens(shell: &Shell<'_>, bob: &str) {
+    let (home, server) = (shell.home, shell.server);
+    let spare = home.token("ann@example.com", "user");
+    let listed = shell.typed(&["tokens", "list", "--json"]).ends_with(0).json();
+    let items = listed["items"].as_array().unwrap();
+    let spare_id = items.iter().find(|token| spare.ends_with(token["last_four"].as_str().unwrap())).unwrap();
+    let id = spare_id["id"].as_str().unwrap();
+    assert!(shell.typed(&["tokens", "list"]).ends_with(0).out.contains(id));
+    let twice = shell.fails(5, &["tokens", "revoke", "test", "--yes"]);
+    assert!(twice.err.contains(id), "both are called so: {}", twice.err);
+    shell.fails(2, &["tokens", "revoke", id]);
+    home.cli(server, bob, &["tokens", "revoke", id, "--yes"], "").ends_with(4);
+    home.cli(server, &spare, &["tokens", "list"], "").ends_with(0);
+    shell.typed(&["tokens", "revoke", id, "--yes"]).ends_with(0);
+    home.cli(server, &spare, &["tokens", "list"], "").ends_with(3);
+    shell.fails(4, &["tokens", "revoke", "no such token", "--yes"]);
+}
+
+/// The form of the server's problems, whoever found the problem.
+#[track_caller]
+fn check_problem(ran: &Ran, code: &str) -> Value {
+    let problem: Value =
+        serde_json::from_str(&ran.err).unwrap_or_else(|error| panic!("{error}: {}", ran.err));
+    assert_eq!(
+        (&problem["code"], &problem["type"]),
+        (&code.into(), &format!("urn:fleetgate:problem:{code}").into())
+    );
+    for key in ["title", "detail"] {
+        assert!(problem[key].is_string(), "`{key}` is missing: {problem}");
+    }
+    problem
+}
+
+#[test]
+fn commands_on_the_servers_machine_obey_json() {
+    let home = Home::sqlite();
+    let json =
+        |args: &[&str], input: &str| home.run(&[args, &["--json"]].concat(), input).ends_with(0).json();
+    let create = ["user", "create", "--email", "ann@example.com", "--name", "Ann", "--password", "-"];
+    let made = json(&create, PASSWORD);
+    assert_eq!((&made["email"], &made["role"]), (&"ann@example.com".into(), &"admin".into()));
+    let listed = json(&["user", "list"], "");
+    assert_eq!((&listed["items"][0], &listed["total"]), (&made, &1.into()));
+    let token = json(&["token", "create", "--email", "ann@example.com", "--name", "x"], "");
+    assert!(
+        token["secret"].as_str().unwrap().starts_with("fgu_") && token["token"]["name"] == "x",
+        "{token}"
+    );
+    assert_eq!(json(&["doctor"], "")["ok"], true);
+    assert_eq!(json(&["migrate"], "")["up_to_date"], true);
+    assert_eq!(json(&["exit-codes"], "")["items"][0], json!({ "code": 0, "meaning": "done" }));
+    assert!(json(&["config"], "")["listen"].is_object());
+    let taken = home.run(&[&create[..], &["--json"]].concat(), PASSWORD).ends_with(5);
+    check_problem(&taken, "email_taken");
+}
+
+#[test]
+fn every_failure_is_the_same_document_for_scripts() {
+    let home = Home::sqlite();
+    let mistyped = home.run(&["assets", "list", "--json", "--statsu", "online"], "").ends_with(2);
+    let problem = check_problem(&mistyped, "usage");
+    assert!(problem["detail"].as_str().unwrap().contains("--statsu"), "{problem}");
+    assert!(
+        problem["fix"].as_str().unwrap().contains("--status") && problem.get("status").is_none(),
+        "{problem}"
+    );
+    let no_token = home.run(&["assets", "list", "--json"], "").ends_with(3);
+    let problem = check_problem(&no_token, "no_token");
+    assert!(problem["fix"].as_str().unwrap().contains("fleetgate token create --email"), "{problem}");
+    check_problem(&home.run(&["serve", "--json"], "").ends_with(2), "usage");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_answers_at_a_wrong_address_is_told() {
+    let home = Home::sqlite();
+    let rmm = rmm::start(5, 1, Duration::ZERO).await;
+    let show = |url: &str| {
+        let mut command = home.command(&["clients", "show", "x"]);
+        command.env("FLEETGATE_TOKEN", "fgu_x").env("FLEETGATE_URL", url);
+        crate::home::run(command, home.folder(), "")
+    };
+    let other = show(rmm.url()).ends_with(7);
+    assert!(other.err.contains("no Fleetgate answers"), "{}", other.err);
+    let tls = show(&rmm.url().replace("http://", "https://")).ends_with(7);
+    assert!(tls.err.contains(rmm.url().trim_end_matches('/')), "the plain address is offered: {}", tls.err);
+    // Whether anybody answers at the usual address is not known here.
+    let usual = show("");
+    assert_ne!(usual.code, 2, "an empty variable counts as not set: {}", usual.err);
+}
+
+#[test]
+fn the_last_admin_is_not_shut_out_by_mistake() {
+    let home = Home::sqlite();
+    home.add_user("ann@example.com", "admin");
+    home.add_user("bob@example.com", "technician");
+    let disable = ["user", "disable", "--email", "Ann@example.com"];
+    let refused = home.run(&disable, "").ends_with(2);
+    assert!(refused.err.contains("last admin") && refused.err.contains("--yes"), "{}", refused.err);
+    home.run(&["user", "disable", "--email", "bob@example.com"], "").ends_with(0);
+    home.add_user("eve@example.com", "admin");
+    home.run(&disable, "").ends_with(0);
+    home.run(&["user", "disable", "--email", "eve@example.com"], "").ends_with(2);
+    home.run(&["user", "disable", "--email", "eve@example.com", "--yes"], "").ends_with(0);
+    let listed = home.run(&["user", "list"], "").ends_with(0);
+    assert!(listed.out.lines().next().is_some_and(|header| header.contains("State")), "{}", listed.out);
+    assert_eq!(listed.out.matches("disabled").count(), 3, "{}", listed.out);
+    home.run(&["user", "disable", "--email", "nobody@example.com"], "").ends_with(4);
 }
 
 fn check_refusals(shell: &Shell<'_>, bob: &str) {

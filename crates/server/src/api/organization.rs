@@ -335,15 +335,29 @@ pub(crate) async fn accept_suggestions(
     Ok(Answer(app.services.organizations.accept_suggestions(&caller.ctx, request).await?.into()))
 }
 
+/// What to export.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ExportQuery {
+    /// Of this integration only.
+    integration_id: Option<wire::IntegrationId>,
+}
+
 /// Mappings as CSV
 ///
 /// The same columns are read by `POST /organizations/import`.
 #[utoipa::path(
-    get, path = "/api/v1/organizations.csv", tag = "organizations",
+    get, path = "/api/v1/organizations.csv", tag = "organizations", params(ExportQuery),
     responses((status = 200, description = "The file", body = String, content_type = "text/csv"))
 )]
-pub(crate) async fn export_organizations(State(app): State<AppState>, caller: Caller) -> ApiResult<Response> {
-    let text = app.services.organizations.export_csv(&caller.ctx).await?;
+pub(crate) async fn export_organizations(
+    State(app): State<AppState>,
+    caller: Caller,
+    Query(query): Query<ExportQuery>,
+) -> ApiResult<Response> {
+    let integration = query.integration_id.map(|id| id.0);
+    let text = app.services.organizations.export_csv(&caller.ctx, integration).await?;
     let headers = [
         (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"organizations.csv\""),

@@ -6,7 +6,7 @@ use domain::{
     Ctx,
     auth::Permission,
     client::name_key,
-    id::OrganizationId,
+    id::{IntegrationId, OrganizationId},
     organization::{MappingState, Organization},
 };
 use serde::{Deserialize, Serialize};
@@ -85,11 +85,12 @@ pub struct ImportChange {
 }
 
 impl Organizations {
-    /// All mappings as CSV. A cell that a spreadsheet would run as a formula is disarmed with an apostrophe.
-    pub async fn export_csv(&self, ctx: &Ctx) -> Result<String> {
+    /// All mappings as CSV, or those of one integration. A cell that a spreadsheet would run as a formula is disarmed with an apostrophe.
+    pub async fn export_csv(&self, ctx: &Ctx, integration: Option<IntegrationId>) -> Result<String> {
         ctx.require(Permission::IntegrationsRead)?;
         let mut writer = csv::Writer::from_writer(Vec::new());
-        let organizations = self.all(ctx, &OrganizationFilter::default()).await?;
+        let filter = OrganizationFilter { integration_id: integration, ..OrganizationFilter::default() };
+        let organizations = self.all(ctx, &filter).await?;
         if organizations.is_empty() {
             // The writer takes the header from the first line; without one it still has to be there.
             writer.write_record(HEADER).map_err(|error| ServiceError::Internal(Box::new(error)))?;

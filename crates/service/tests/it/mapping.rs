@@ -194,7 +194,7 @@ on_both_engines! {
         change(&world, 2, MappingTarget::Excluded).await;
         let before = mappings(&world).await;
         let organizations = &world.services.organizations;
-        let exported = organizations.export_csv(&world.ctx()).await.unwrap();
+        let exported = organizations.export_csv(&world.ctx(), None).await.unwrap();
         let again = organizations.import_csv(&world.ctx(), &exported, false).await.unwrap();
         assert_eq!((again.changed, again.unchanged, again.errors.len()), (0, 4, 0));
         assert_eq!(mappings(&world).await, before);
@@ -222,7 +222,7 @@ on_both_engines! {
         let world = World::mapped(test).await;
         let before = mappings(&world).await;
         let organizations = &world.services.organizations;
-        let exported = organizations.export_csv(&world.ctx()).await.unwrap();
+        let exported = organizations.export_csv(&world.ctx(), None).await.unwrap();
         let changed = exported.replace("mapped", "excluded");
         let last = changed.lines().last().unwrap();
         for (broken, message) in [
@@ -280,7 +280,7 @@ on_both_engines! {
         }
         world.run(RunKind::Organizations).await;
         world.map_all().await;
-        let exported = world.services.organizations.export_csv(&world.ctx()).await.unwrap();
+        let exported = world.services.organizations.export_csv(&world.ctx(), None).await.unwrap();
         for cell in exported.lines().flat_map(|line| line.split(',')) {
             let bare = cell.trim_start_matches('"');
             assert!(!bare.starts_with(['=', '+', '-', '@']), "{cell}");

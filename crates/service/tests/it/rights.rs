@@ -55,7 +55,7 @@ async fn lists(services: &Services, ctx: &Ctx) -> Vec<(&'static str, Permission,
     let export = assets.export(ctx.clone(), AssetFilter::default(), sort, direction);
     let exported = export.try_fold(0, |sum, page| async move { Ok(sum + page.len()) }).await;
     let filter = OrganizationFilter::default();
-    let csv = organizations.export_csv(ctx).await.map(|text| text.lines().count().saturating_sub(1));
+    let csv = organizations.export_csv(ctx, None).await.map(|text| text.lines().count().saturating_sub(1));
     vec![
         (
             "assets",

@@ -6,7 +6,10 @@ use serde_json::Value;
 use super::status;
 use crate::{
     cli::{Session, clock, failure::Failure},
-    output::value::{ago, find, list, number, shown, text},
+    output::{
+        table::{name, prose, whole},
+        value::{ago, find, list, number, shown, text},
+    },
 };
 
 /// Fields in the order people look for them: name on the wire, label.
@@ -62,7 +65,11 @@ pub(super) fn print(asset: &Value, session: &Session) -> Result<(), Failure> {
         let wrapped = serde_json::json!({ "value": value });
         rows.push(vec![name.clone(), shown(&wrapped, "value"), from, age(asset, "custom_fields", now)]);
     }
-    if rows.is_empty() { Ok(()) } else { session.output.table(&["Field", "Value", "From", "As of"], rows) }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let columns = [name("Field", 0), prose("Value", 0), name("From", 1), whole("As of", 2)];
+    session.output.table(&columns, &rows)
 }
 
 /// None for a field without a value.

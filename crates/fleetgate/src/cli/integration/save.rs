@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::{descriptors, offering, print, print_report};
+use super::{descriptors, offering, print, print_report, settings::SettingsArgs};
 use crate::{
     api_client::Answer,
     cli::{
@@ -14,7 +14,7 @@ use crate::{
         resolve,
     },
     output::{
-        report::Subject,
+        report::{Subject, next_step},
         text::shell_word,
         value::{find, list, shown, text},
     },
@@ -87,38 +87,6 @@ pub(crate) struct ReconnectArgs {
     account: Account,
 }
 
-/// Settings that are no secrets.
-#[derive(Args, Debug)]
-pub(crate) struct SettingsArgs {
-    /// A setting as `NAME=VALUE`, as `sync_interval_s=3600`; `integration show` lists them. May be repeated.
-    #[arg(long = "set", value_name = "NAME=VALUE")]
-    set: Vec<String>,
-    /// Allow plain http to this RMM. Whoever listens in between can read the secrets.
-    #[arg(long)]
-    allow_plain_http: bool,
-}
-
-impl SettingsArgs {
-    /// The settings on top of `current`; none if nothing was given.
-    fn over(&self, current: Option<&Value>) -> Result<Option<Value>, Failure> {
-        if self.set.is_empty() && !self.allow_plain_http {
-            return Ok(None);
-        }
-        let mut settings = current.and_then(Value::as_object).cloned().unwrap_or_default();
-        for text in &self.set {
-            let Some((name, value)) = text.split_once('=') else {
-                return Err(Failure::usage(format!("`--set {text}` has no `=`; write `--set NAME=VALUE`")));
-            };
-            let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
-            settings.insert(name.to_owned(), value);
-        }
-        if self.allow_plain_http {
-            settings.insert("allow_plain_http".to_owned(), Value::Bool(true));
-        }
-        Ok(Some(Value::Object(settings)))
-    }
-}
-
 pub(super) async fn add(args: &AddArgs, session: &Session) -> Result<Exit, Failure> {
     args.account.fields.check()?;
     let (_, descriptors) = descriptors(session).await?;
@@ -131,7 +99,7 @@ pub(super) async fn add(args: &AddArgs, session: &Session) -> Result<Exit, Failu
             prompt::ask_line(&shown(descriptor, "url_label"), None)?
         }
     };
-    let prefix = text(descriptor, "action_credential_prefix");
+    let prefix = text(descriptor, credentials::PREFIX);
     let fields = args.account.fields.collect(mode, prefix, Ask::Missing)?;
     let code = credentials::code_for(mode, args.account.code.as_deref())?;
     let subject = Subject::Draft {
@@ -139,7 +107,7 @@ pub(super) async fn add(args: &AddArgs, session: &Session) -> Result<Exit, Failu
         url: url.clone(),
         auth_mode: shown(mode, "id"),
         name: args.name.clone(),
-        plain_http: args.settings.allow_plain_http,
+        plain_http: args.settings.allow_plain_http(),
     };
     let body = without_nulls(json!({
         "provider": shown(descriptor, "id"),
@@ -216,6 +184,10 @@ pub(super) async fn reconnect(args: &ReconnectArgs, session: &Session) -> Result
     let answer = session.client.post(&["integrations", &id, "reconnect"], &body).await;
     let answer = answer.map_err(|failure| offering(failure, &subject))?;
     finish(&answer, connected_or(&answer, "Connected again"), session)?;
+    if !is_connected(&answer) && next_step(&answer.value).is_none() {
+        let name = shell_word(&shown(&answer.value, "name|id"));
+        session.output.note(&format!("Next: fleetgate integration test {name}"));
+    }
     Ok(Exit::Ok)
 }
 
@@ -229,7 +201,7 @@ async fn fields_for(
     let descriptor = resolve::provider(&descriptors, &shown(current, "provider"))?;
     let mode = account.auth_mode.clone().unwrap_or_else(|| shown(current, "auth_mode"));
     let mode = choose_mode(descriptor, Some(&mode))?;
-    account.fields.collect(mode, text(descriptor, "action_credential_prefix"), ask)
+    account.fields.collect(mode, text(descriptor, credentials::PREFIX), ask)
 }
 
 /// A key is only saved: whether it works is known after a test or a sync.
@@ -237,8 +209,13 @@ fn is_connected(answer: &Answer) -> bool {
     text(&answer.value, "state") == Some("connected")
 }
 
+/// Says no more than the state does.
 fn connected_or(answer: &Answer, connected: &'static str) -> &'static str {
-    if is_connected(answer) { connected } else { "Saved, not tried yet" }
+    match text(&answer.value, "state") {
+        Some("connected") => connected,
+        Some("new") => "Saved, not tried yet",
+        _ => "Saved",
+    }
 }
 
 fn finish(answer: &Answer, what: &str, session: &Session) -> Result<(), Failure> {
@@ -300,16 +277,14 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_laid_over_the_current_ones() {
-        let args = SettingsArgs { set: vec!["sync_interval_s=900".to_owned()], allow_plain_http: true };
-        let current = json!({ "sync_interval_s": 3600, "quiet_hours": [1] });
-        let settings = args.over(Some(&current)).unwrap();
-        assert_eq!(
-            settings,
-            Some(json!({ "sync_interval_s": 900, "quiet_hours": [1], "allow_plain_http": true }))
-        );
-        let nothing = SettingsArgs { set: Vec::new(), allow_plain_http: false };
-        assert_eq!(nothing.over(Some(&current)).unwrap(), None);
+    fn only_what_was_never_tried_is_said_not_to_be() {
+        let said = |state: &str| {
+            let answer = Answer { text: String::new(), value: json!({ "state": state }) };
+            connected_or(&answer, "Connected")
+        };
+        assert_eq!(said("connected"), "Connected");
+        assert_eq!(said("new"), "Saved, not tried yet");
+        assert_eq!((said("failing"), said("needs_code")), ("Saved", "Saved"));
     }
 
     #[test]

@@ -7,12 +7,23 @@ use serde_json::Value;
 use super::read_file;
 use crate::{
     api_client::Query,
-    cli::{Session, assets::download, exit::Exit, failure::Failure},
-    output::value::{list, shown},
+    cli::{Session, assets::download, exit::Exit, failure::Failure, resolve},
+    output::{
+        table::{name, prose, whole},
+        value::{is_true, list, shown},
+    },
 };
 
-pub(super) async fn export(output: Option<&Path>, session: &Session) -> Result<Exit, Failure> {
-    let response = session.client.download(&["organizations.csv"], &Query::new()).await?;
+pub(super) async fn export(
+    output: Option<&Path>,
+    integration: Option<&str>,
+    session: &Session,
+) -> Result<Exit, Failure> {
+    let mut query = Query::new();
+    if let Some(name) = integration {
+        query.push(("integration_id", resolve::integration(&session.client, name).await?));
+    }
+    let response = session.client.download(&["organizations.csv"], &query).await?;
     download::save(response, output, session).await?;
     Ok(Exit::Ok)
 }
@@ -40,9 +51,26 @@ fn print(value: &Value, session: &Session) -> Result<(), Failure> {
         .map(|(name, count)| format!("{count} {}", name.replace('_', " ")))
         .collect();
     session.output.line(&counts.join(", "))?;
+    let changes = list(value, "changes");
+    if is_true(value, "dry_run") && !changes.is_empty() {
+        let row =
+            |change: &Value| ["line", "organization", "from", "to"].map(|name| shown(change, name)).into();
+        let rows: Vec<Vec<String>> = changes.iter().map(row).collect();
+        session
+            .output
+            .table(&[whole("Line", 0), name("Organization", 0), prose("Now", 0), prose("Then", 0)], &rows)?;
+    }
+    let new: Vec<&str> = list(value, "new_clients").iter().filter_map(Value::as_str).collect();
+    if !new.is_empty() {
+        session.output.line(&format!("New clients: {}", new.join(", ")))?;
+    }
     let rows: Vec<Vec<String>> = problems(value)
         .iter()
         .map(|problem| vec![shown(problem, "line"), shown(problem, "message")])
         .collect();
-    if rows.is_empty() { Ok(()) } else { session.output.table(&["Line", "Problem"], rows) }
+    if rows.is_empty() {
+        Ok(())
+    } else {
+        session.output.table(&[whole("Line", 0), prose("Problem", 0)], &rows)
+    }
 }
