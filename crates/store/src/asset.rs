@@ -14,7 +14,7 @@ use crate::{
     Tenant,
     client::bounded_total,
     cursor::{self, Cursor},
-    db::args,
+    db::{Engine, args},
     device::{index_text, unindex_text},
     error::{Result, StoreError},
     event::{self, EventSource, NewEvent, to_json},
@@ -159,7 +159,10 @@ impl Assets<'_> {
         let lead = matching.lead(order.sort, self.are_few(matching, counted, order.sort).await?);
         let limit = i64::from(page.limit) + 1;
         let (text, values) = matching.page(lead, order, &after, limit);
-        let rows: Vec<AssetRow> = self.0.db().packed(text, values).await?;
+        let mut rows: Vec<AssetRow> = self.0.db().packed(text, values).await?;
+        if self.0.store.engine() == Engine::Sqlite {
+            order.sort(&mut rows);
+        }
         let (rows, next_cursor) = cursor::cut(rows, page.limit, |row| order.cursor_after(row));
         let items = row::into_assets(rows, self.0.now)?;
         Ok((items, next_cursor))
@@ -178,7 +181,7 @@ impl Assets<'_> {
             return Ok(n <= FEW);
         }
         if let Some(words) = matching.indexed() {
-            let (hits,): (i64,) = self.0.db().one(&query::HITS, args![words, FEW + 1]).await?;
+            let (hits,): (i64,) = self.0.db().one(&query::HITS, args![words]).await?;
             return Ok(u64::try_from(hits).unwrap_or(0) <= FEW);
         }
         match matching.client() {

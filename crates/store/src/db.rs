@@ -426,17 +426,22 @@ async fn open_sqlite(path: &Path) -> Result<Pools> {
     let write = SqlitePoolOptions::new()
         .max_connections(1)
         .min_connections(1)
+        .test_before_acquire(false)
         .acquire_timeout(Duration::from_secs(60))
         .idle_timeout(None)
         .max_lifetime(None)
         .connect_with(writer)
         .await?;
     check_sqlite_version(&write).await?;
+    // Two cores are busy with fewer. Composed lists have many texts, and a prepared one is large.
+    let readers = common.read_only(true).pragma("cache_size", "-16000").statement_cache_capacity(60);
     let read = SqlitePoolOptions::new()
-        .max_connections(4)
+        .max_connections(3)
+        // A connection to a file does not die by itself, and asking it goes to another thread and back.
+        .test_before_acquire(false)
         .acquire_timeout(Duration::from_secs(30))
         .idle_timeout(Duration::from_secs(300))
-        .connect_lazy_with(common.read_only(true).pragma("cache_size", "-8000"));
+        .connect_lazy_with(readers);
     let group = GroupWriter::start(write.clone());
     Ok(Pools::Sqlite { write, read, group })
 }

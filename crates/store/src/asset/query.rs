@@ -23,8 +23,8 @@ use crate::{
 statements! {
     // Rows that hold the words, of whatever tenant: how many is asked, which is not told.
     HITS = [{engine
-        "SELECT COUNT(*) FROM (SELECT 1 FROM asset_search WHERE asset_search MATCH $1 LIMIT $2) AS found"
-        "SELECT CAST(0 AS BIGINT) WHERE $1 <> '' AND $2 > 0"}
+        "SELECT COUNT(*) FROM (SELECT 1 FROM asset_search WHERE asset_search MATCH $1 LIMIT 4001) AS found"
+        "SELECT CAST(0 AS BIGINT) WHERE $1 <> ''"}
     ];
     // Steps from one system to the next in the index, whatever lies between.
     SYSTEMS = [
@@ -40,7 +40,9 @@ macro_rules! columns {
     ($first:literal as $first_name:literal $(, $from:literal as $name:literal)+ $(,)?) => {
         const COLUMNS: &str =
             concat!("SELECT ", $first, " AS ", $first_name $(, ", ", $from, " AS ", $name)+);
-        const NAMES: &str = concat!($first_name $(, ", ", $name)+, ", detail");
+        const PACKED: &str = concat!(
+            "SELECT json_group_array(json_array(", $first_name $(, ", ", $name)+, ", detail)) FROM ("
+        );
     };
 }
 
@@ -214,7 +216,8 @@ impl<'a> Matching<'a> {
         self.filter.seen_after.is_some() || self.filter.seen_before.is_some()
     }
 
-    /// A page of at most `limit` rows after a cursor, packed as [`crate::db::Db::packed`] reads them.
+    /// A page of at most `limit` rows after a cursor, packed as [`crate::db::Db::packed`] reads them; on SQLite in no
+    /// promised order.
     pub(super) fn page(
         &self,
         lead: Lead,
@@ -224,10 +227,7 @@ impl<'a> Matching<'a> {
     ) -> (Text<'static>, Vec<Value>) {
         let mut builder = Builder::new(self.engine, self.tenant);
         if self.engine == Engine::Sqlite {
-            builder.text.push_str(&format!(
-                "SELECT json_group_array(json_array({NAMES}){}) FROM (",
-                order.by(order.columns())
-            ));
+            builder.push(PACKED);
         }
         builder.push(COLUMNS);
         builder.push(WITHOUT_DETAIL);
@@ -236,7 +236,8 @@ impl<'a> Matching<'a> {
         builder.filter(lead, self);
         builder.position(order, after);
         builder.text.push_str(&order.by(order.keys()));
-        builder.bind(" LIMIT ?", args![limit]);
+        // Not bound: SQLite would prepare the statement anew at each new value, to plan with it.
+        builder.text.push_str(&format!(" LIMIT {limit}"));
         builder.push(") AS k CROSS JOIN assets a");
         builder.push(JOINS);
         builder.push(TIES);
