@@ -19,7 +19,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderName, Method, header};
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use tracing::debug;
 use url::{Host, Url};
 
@@ -40,6 +40,9 @@ const POOL_MAX_IDLE_PER_HOST: usize = 8;
 
 /// Ports in use at a time are few; beyond this the clients are dropped and built anew.
 const MAX_PORTS: usize = 64;
+
+/// Longest look at what a failure may come from.
+const PROBE_LIMIT: Duration = Duration::from_secs(3);
 
 /// How to build an [`HttpClient`].
 #[derive(Clone)]
@@ -105,14 +108,15 @@ impl HttpClient {
     /// Sends once and waits for the head of the answer. Any status is an `Ok`, redirects are not followed.
     pub async fn send(&self, request: Request) -> Result<Response, HttpError> {
         let url = request.url.clone();
+        self.explained(&url, self.try_once(request).await).await
+    }
+
+    /// [`HttpClient::send`] without a further look at what a failure may come from.
+    async fn try_once(&self, request: Request) -> Result<Response, HttpError> {
+        let url = request.url.clone();
         let method = request.method.clone();
         let started = Instant::now();
-        let outcome = match self.send_once(request).await {
-            Err(error) if error.kind == HttpErrorKind::NotHttp && url.scheme() == "http" => {
-                Err(self.explain_not_http(&url, error).await)
-            }
-            other => other,
-        };
+        let outcome = self.send_once(request).await;
         let elapsed_ms = started.elapsed().as_millis();
         let origin = redact::origin(&url);
         match &outcome {
@@ -148,11 +152,10 @@ impl HttpClient {
         let head_limit = self.inner.connect_timeout.saturating_add(read_timeout);
         let waiting = tokio::time::timeout(head_limit.min(total_timeout), client.execute(outgoing)).await;
         let Ok(answered) = waiting else {
-            let kind = if total_timeout <= head_limit {
-                HttpErrorKind::TotalTimeout
-            } else {
-                HttpErrorKind::ReadTimeout
-            };
+            // Not one byte came. Only where there was no time to connect it is not known who was silent.
+            let may_be_connecting = total_timeout <= self.inner.connect_timeout;
+            let kind =
+                if may_be_connecting { HttpErrorKind::TotalTimeout } else { HttpErrorKind::ReadTimeout };
             return Err(HttpError::new(kind, Sent::Maybe));
         };
         let answer = answered.map_err(classify)?;
@@ -181,24 +184,61 @@ impl HttpClient {
         Ok(port)
     }
 
-    /// Something answered plain HTTP with bytes that are not HTTP: a bare `HEAD /` over TLS shows whether TLS is
-    /// spoken there, which is the usual slip.
-    async fn explain_not_http(&self, url: &Url, error: HttpError) -> HttpError {
+    /// The usual slip is the scheme: what a failure could come from that is found out with the other one.
+    async fn explained(
+        &self,
+        url: &Url,
+        outcome: Result<Response, HttpError>,
+    ) -> Result<Response, HttpError> {
+        let error = match outcome {
+            Ok(response) => return Ok(response),
+            Err(error) => error,
+        };
+        let kind = match (url.scheme(), &error.kind) {
+            ("http", HttpErrorKind::NotHttp | HttpErrorKind::Reset) if self.speaks_tls(url).await => {
+                HttpErrorKind::PlainHttpOnTls
+            }
+            ("https", HttpErrorKind::Reset | HttpErrorKind::ConnectTimeout)
+                if error.sent == Sent::No && self.speaks_no_tls(url).await =>
+            {
+                HttpErrorKind::TlsOnPlainHttp
+            }
+            _ => return Err(error),
+        };
+        Err(error.with_kind(kind))
+    }
+
+    async fn speaks_tls(&self, url: &Url) -> bool {
+        match self.probe(url, "https").await {
+            Some(Ok(_)) => true,
+            // Whatever TLS failed by, it was spoken: bytes that are not TLS have a kind of their own.
+            Some(Err(error)) => {
+                error.kind.is_certificate_problem() || matches!(error.kind, HttpErrorKind::TlsOther(_))
+            }
+            None => false,
+        }
+    }
+
+    /// A web server that expects TLS often answers plain HTTP with 400: that proves nothing.
+    async fn speaks_no_tls(&self, url: &Url) -> bool {
+        match self.probe(url, "http").await {
+            Some(Ok(response)) => response.status != StatusCode::BAD_REQUEST,
+            Some(Err(error)) => error.kind == HttpErrorKind::NotHttp,
+            None => false,
+        }
+    }
+
+    /// A bare `HEAD /` to the same port with this scheme: without credentials, path and query.
+    async fn probe(&self, url: &Url, scheme: &str) -> Option<Result<Response, HttpError>> {
         let port = url.port_or_known_default();
         let mut probe = url.clone();
         probe.set_path("/");
         probe.set_query(None);
-        if probe.set_scheme("https").is_err() || probe.set_port(port).is_err() {
-            return error;
-        }
-        let mut request = Request::get(probe);
-        request.method = Method::HEAD;
-        request.total_timeout = self.inner.connect_timeout;
-        let speaks_tls = match self.send_once(request).await {
-            Ok(_) => true,
-            Err(other) => other.kind.is_certificate_problem(),
-        };
-        if speaks_tls { error.with_kind(HttpErrorKind::PlainHttpOnTls) } else { error }
+        probe.set_scheme(scheme).ok()?;
+        probe.set_port(port).ok()?;
+        let mut request = Request::new(Method::HEAD, probe);
+        request.total_timeout = PROBE_LIMIT.min(self.inner.connect_timeout);
+        Some(self.send_once(request).await)
     }
 }
 

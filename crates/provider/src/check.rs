@@ -37,6 +37,9 @@ pub struct CheckLine {
     /// The missing right by the vendor's name.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub right: Option<String>,
+    /// The route that was asked, without host and query, where the request to it failed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub endpoint: Option<String>,
     /// Which credential was used: `read` or `action`.
     pub credential: String,
 }

@@ -47,6 +47,8 @@ pub struct AuthMode {
     pub help: &'static str,
     /// Form fields in order.
     pub fields: &'static [Field],
+    /// Fields of the second credential, for actions, where this mode has one: each is the prefix and one of `fields`.
+    pub action_fields: &'static [Field],
     /// Must be signed in for a token before anything can be read.
     pub needs_sign_in: bool,
     /// How long a token lives at least after a use, where each use prolongs its life.

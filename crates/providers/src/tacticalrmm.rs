@@ -10,6 +10,7 @@ mod check;
 mod hardware;
 mod inventory;
 mod normalize;
+mod reject;
 mod sentences;
 mod url;
 mod wire;
@@ -65,6 +66,13 @@ static DESCRIPTOR: Descriptor = Descriptor {
                 required: true,
                 help: "In Tactical: Settings, Global Settings, API Keys. Choose a user whose role may only read.",
             }],
+            action_fields: &[Field {
+                name: ACTION_API_KEY,
+                label: "API key for actions",
+                kind: FieldKind::Secret,
+                required: false,
+                help: "A second key, of a user who may act on machines. Nothing uses it yet but Test Connection.",
+            }],
             needs_sign_in: false,
             token_life: None,
         },
@@ -104,6 +112,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
                            factor. An API key is the better way.",
                 },
             ],
+            action_fields: &[],
             needs_sign_in: true,
             token_life: Some(TOKEN_LIFE),
         },

@@ -1,5 +1,7 @@
 //! Bodies of requests: size, content type and every field are checked before a handler sees them.
 
+use std::{fmt, marker::PhantomData};
+
 use axum::{
     body::Body,
     extract::{FromRequest, Request},
@@ -7,9 +9,15 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, DeserializeOwned, IgnoredAny, MapAccess, Visitor},
+};
 
-use crate::error::ApiError;
+use crate::{
+    error::ApiError,
+    wording::{self, Place},
+};
 
 /// Largest JSON body.
 pub(crate) const MAX_JSON_BYTES: usize = 1024 * 1024;
@@ -130,6 +138,7 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
             "a text holds a zero character (`\\u0000`); leave it out",
         ));
     }
+    refuse_all_but_objects(bytes)?;
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
@@ -146,38 +155,18 @@ fn json_error(path: &str, error: &serde_json::Error) -> ApiError {
     if !error.is_data() {
         return ApiError::bad_request("invalid_json", format!("this is not JSON: {what}{at}"));
     }
-    let (code, name) = classify(what);
-    let field = field_path(path, name);
-    let refused = ApiError::bad_request(code, format!("{what}{at}"));
-    match field {
-        Some(field) => refused.about(field),
-        None => refused,
-    }
+    wording::refusal(Place::Body, path, what, &at)
 }
 
-/// The code for a message of serde, and the field it names.
-pub(crate) fn classify(message: &str) -> (&'static str, Option<&str>) {
-    let quoted = |prefix: &str| message.strip_prefix(prefix).and_then(|rest| rest.split('`').next());
-    if let Some(name) = quoted("unknown field `") {
-        return ("unknown_field", Some(name));
+/// serde would take a list for an object, field by field: that is refused.
+fn refuse_all_but_objects(json: &[u8]) -> Result<(), ApiError> {
+    let first = json.iter().find(|byte| !byte.is_ascii_whitespace());
+    let is_json = || serde_json::from_slice::<IgnoredAny>(json).is_ok();
+    if first == Some(&b'{') || !is_json() {
+        return Ok(());
     }
-    if let Some(name) = quoted("missing field `") {
-        return ("missing_field", Some(name));
-    }
-    ("invalid_field", quoted("duplicate field `"))
-}
-
-/// serde names a missing field in its message, an unknown one in both places, a wrong one in the path.
-pub(crate) fn field_path(path: &str, name: Option<&str>) -> Option<String> {
-    let parent = if path == "." { "" } else { path };
-    match name {
-        Some(name) if parent.is_empty() || parent == name || parent.ends_with(&format!(".{name}")) => {
-            Some(if parent.is_empty() { name.to_owned() } else { parent.to_owned() })
-        }
-        Some(name) => Some(format!("{parent}.{name}")),
-        None if parent.is_empty() => None,
-        None => Some(parent.to_owned()),
-    }
+    let detail = "the body must be a JSON object in braces, like `{\"name\": \"…\"}`";
+    Err(ApiError::bad_request("invalid_field", detail))
 }
 
 /// For a field of a change: left out keeps, `null` is refused. Use with `#[serde(default)]`.
@@ -198,6 +187,47 @@ where
     Option::<T>::deserialize(deserializer).map(Some)
 }
 
+/// An object inside a body. serde would take a list for one, field by field: that is refused.
+pub(crate) struct Braces<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Braces<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InBraces<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for InBraces<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(de::value::MapAccessDeserializer::new(map))
+            }
+        }
+
+        deserializer.deserialize_any(InBraces(PhantomData)).map(Braces)
+    }
+}
+
+/// [`present`] for an object.
+pub(crate) fn present_object<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Braces::deserialize(deserializer).map(|braces| Some(braces.0))
+}
+
+/// For an object that may be left out or `null`. Use with `#[serde(default)]`.
+pub(crate) fn object_or_null<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Ok(Option::<Braces<T>>::deserialize(deserializer)?.map(|braces| braces.0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,7 +241,7 @@ mod tests {
         count: Option<u32>,
         #[serde(default, deserialize_with = "nullable")]
         note: Option<Option<String>>,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "object_or_null")]
         inner: Option<Inner>,
     }
 
@@ -250,23 +280,38 @@ mod tests {
             "{\"name\":\"a\",\"nmae\":1}",
             "unknown_field",
             Some("nmae"),
-            "expected one of `name`, `count`",
+            "there is no field `nmae` here; the known ones are `name`, `count`",
         );
-        check("{\"name\":\"a\",\"inner\":{\"x\":1}}", "unknown_field", Some("inner.x"), "expected `hours`");
+        check("{\"name\":\"a\",\"inner\":{\"x\":1}}", "unknown_field", Some("inner.x"), "are `hours`");
     }
 
     #[test]
     fn missing_and_wrong_fields_are_named() {
-        check("{}", "missing_field", Some("name"), "line 1 column 2");
-        check("{\"name\":\"a\",\"name\":\"b\"}", "invalid_field", Some("name"), "duplicate");
-        check("{\"name\":5}", "invalid_field", Some("name"), "expected a string");
+        check("{}", "missing_field", Some("name"), "`name` is missing at line 1 column 2");
+        check("{\"name\":\"a\",\"name\":\"b\"}", "invalid_field", Some("name"), "more than once");
+        check("{\"name\":5}", "invalid_field", Some("name"), "`name` must be a text in quotes");
         check(
             "{\"name\":\"a\",\"inner\":{\"hours\":[1,300]}}",
             "invalid_field",
             Some("inner.hours[1]"),
-            "300",
+            "`inner.hours[1]` must be a whole number from 0 to 255; another number came at line 1 column 35",
         );
-        check("{\"name\":\"a\",\"count\":null}", "invalid_field", Some("count"), "null");
+        check("{\"name\":\"a\",\"count\":null}", "invalid_field", Some("count"), "; null came");
+    }
+
+    #[test]
+    fn lists_are_no_objects_whatever_they_hold() {
+        for body in ["[]", " [\"a\"]", "\"a\"", "5", "null"] {
+            check(
+                body,
+                "invalid_field",
+                None,
+                "the body must be a JSON object in braces, like `{\"name\": \"…\"}`",
+            );
+        }
+        let inner = "{\"name\":\"a\",\"inner\":[[1]]}";
+        check(inner, "invalid_field", Some("inner"), "`inner` must be an object in braces");
+        assert!(parse::<Change>(b"{\"name\":\"a\",\"inner\":null}").is_ok());
     }
 
     #[test]

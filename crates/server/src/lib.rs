@@ -23,6 +23,7 @@ mod serve;
 mod session;
 mod spawn;
 mod wire;
+mod wording;
 
 #[cfg(test)]
 mod tests;

@@ -12,8 +12,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use utoipa::ToSchema;
 
 use crate::{
-    body::{classify, field_path},
     error::ApiError,
+    wording::{self, Place},
 };
 
 /// Query parameters, read whole: one that is not known is refused.
@@ -36,14 +36,7 @@ fn parse<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
     let deserializer = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
     serde_path_to_error::deserialize(deserializer).map_err(|error| {
         let path = error.path().to_string();
-        let message = error.into_inner().to_string();
-        let (code, name) = classify(&message);
-        let code = if code == "unknown_field" { code } else { "invalid_parameter" };
-        let refused = ApiError::bad_request(code, message.replacen("unknown field", "unknown parameter", 1));
-        match field_path(&path, name) {
-            Some(field) => refused.about(field),
-            None => refused,
-        }
+        wording::refusal(Place::Query, &path, &error.into_inner().to_string(), "")
     })
 }
 
@@ -143,7 +136,7 @@ mod tests {
             "statsu=online",
             "unknown_field",
             "statsu",
-            "unknown parameter `statsu`, expected one of `limit`",
+            "there is no parameter `statsu` here; the known ones are `limit`",
         );
     }
 
@@ -152,9 +145,11 @@ mod tests {
         refused("status=up", "invalid_parameter", "status", "`online`, `offline`, `overdue`");
         refused("client_id=ast_1", "invalid_parameter", "client_id", "looks like `cli_`");
         refused("seen_after=yesterday", "invalid_parameter", "seen_after", "write it like 20");
-        refused("needs_reboot=maybe", "invalid_parameter", "needs_reboot", "true");
-        refused("limit=-1", "invalid_parameter", "limit", "digit");
-        refused("text=a&text=b", "invalid_parameter", "text", "duplicate");
+        refused("needs_reboot=maybe", "invalid_parameter", "needs_reboot", "like `needs_reboot=true`");
+        for limit in ["-1", "abc", "", "1.5", "99999999999"] {
+            refused(&format!("limit={limit}"), "invalid_parameter", "limit", "number, like `limit=50`");
+        }
+        refused("text=a&text=b", "invalid_parameter", "text", "`text` is given more than once");
         refused("text=a%00", "invalid_parameter", "text", "zero character");
     }
 

@@ -16,7 +16,7 @@ use std::{
 use domain::Time;
 use serde::de::DeserializeOwned;
 use sqlx::{
-    FromRow, PgPool, Postgres, Sqlite, SqlitePool, Transaction,
+    Connection, FromRow, PgPool, Postgres, Sqlite, SqlitePool, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions, PgRow},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
@@ -43,6 +43,7 @@ macro_rules! bound {
 }
 
 mod group;
+mod reach;
 
 use group::GroupWriter;
 
@@ -460,8 +461,19 @@ async fn open_postgres(url: &str) -> Result<PgPool> {
         .map_err(|_| StoreError::BadAddress)?
         .application_name("fleetgate")
         .statement_cache_capacity(200);
+    reach::postgres(&options).await?;
     let pool = PgPoolOptions::new()
         .max_connections(10)
+        // Asking a connection whether it lives is a round trip: only one that was idle for a while may have died.
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for > Duration::from_secs(2) {
+                    return Ok(connection.ping().await.is_ok());
+                }
+                Ok(true)
+            })
+        })
         .acquire_timeout(Duration::from_secs(30))
         .connect_with(options)
         .await?;

@@ -40,6 +40,7 @@ pub(crate) fn check_report(report: &Value, look: Look, subject: &Subject) -> Str
     }
     if let Some(problem) = find(report, "problem") {
         lines.push(plain(&shown(problem, "message|title")));
+        lines.extend(text(problem, "endpoint").map(|route| format!("  Route: {}", plain(route))));
         lines.extend(text(problem, "fix|detail").map(|fix| format!("  What to do: {}", plain(fix))));
     }
     let of_problem = find(report, "problem.offer").into_iter();
@@ -80,6 +81,7 @@ fn check_line(line: &Value, look: Look) -> Vec<String> {
     let mark = mark(text(line, "state").unwrap_or_default(), look);
     let mut lines =
         vec![format!("  {mark} {}: {}", plain(&shown(line, "label|id")), plain(&shown(line, "message")))];
+    lines.extend(text(line, "endpoint").map(|route| format!("      Route: {}", plain(route))));
     lines.extend(text(line, "right").map(|right| format!("      missing right: {}", plain(right))));
     lines.extend(text(line, "fix").map(|fix| format!("      What to do: {}", plain(fix))));
     lines
@@ -157,9 +159,11 @@ mod tests {
                 { "id": "clients", "label": "Clients", "state": "ok", "message": "12 clients" },
                 { "id": "scripts", "label": "Scripts", "state": "missing", "message": "no right",
                   "right": "can_list_scripts", "fix": "Tick it." },
-                { "id": "alerts", "label": "Alerts", "state": "skipped", "message": "not tried" },
+                { "id": "alerts", "label": "Alerts", "state": "failed", "message": "cut", "endpoint": "PATCH /alerts/" },
+                { "id": "actions", "label": "Actions", "state": "skipped", "message": "not tried" },
             ],
-            "problem": { "code": "dashboard_host", "message": "This is the dashboard.", "fix": "Use the API's host." },
+            "problem": { "code": "dashboard_host", "message": "This is the dashboard.", "fix": "Use the API's host.",
+                         "endpoint": "GET /" },
             "offers": [{ "kind": "use_url", "url": "https://api.example.com" }, { "kind": "new_in_2030" }],
         })
     }
@@ -169,7 +173,8 @@ mod tests {
         let text = check_report(&report(), Look::PLAIN, &Subject::Saved("My RMM".to_owned()));
         let expected = "The connection to https://rmm.example.com does not work.\n  left out the path `/login`\n  \
             (version 1.2, answers in 12 ms, its clock is 90 s ahead)\n  ok Clients: 12 clients\n  -  Scripts: no right\n      \
-            missing right: can_list_scripts\n      What to do: Tick it.\n  .  Alerts: not tried\nThis is the dashboard.\n  \
+            missing right: can_list_scripts\n      What to do: Tick it.\n  x  Alerts: cut\n      Route: PATCH /alerts/\n  .  Actions: not tried\n\
+            This is the dashboard.\n  Route: GET /\n  \
             What to do: Use the API's host.\n  Next: fleetgate integration edit 'My RMM' --url https://api.example.com";
         assert_eq!(text, expected);
     }

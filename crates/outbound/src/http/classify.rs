@@ -13,6 +13,9 @@ use super::resolver::ResolveError;
 /// Deeper than any chain seen; guards against a cycle.
 const MAX_DEPTH: usize = 32;
 
+/// hyper's words for bytes that come in before a request went out.
+const SPOKE_FIRST: &str = "received unexpected message from connection";
+
 /// An error before the head of the answer.
 pub(crate) fn classify(error: reqwest::Error) -> HttpError {
     let unsent = error.is_connect() || error.is_builder();
@@ -81,10 +84,27 @@ fn hyper_kind(error: &hyper::Error) -> Option<HttpErrorKind> {
     if error.is_parse() {
         return Some(HttpErrorKind::NotHttp);
     }
+    if spoke_first(error) {
+        return Some(HttpErrorKind::NotHttp);
+    }
     let closed = error.is_incomplete_message() || error.is_closed() || error.is_canceled();
     // hyper has no question for this one; both a reset stream and a closing server end here.
     let http2 = error.to_string() == "http2 error";
     (closed || http2).then_some(HttpErrorKind::Reset)
+}
+
+/// Whoever speaks before being asked does not speak HTTP. hyper has no question for this one either: it calls the request
+/// canceled and gives the reason as the cause.
+fn spoke_first(error: &hyper::Error) -> bool {
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    for _ in 0..MAX_DEPTH {
+        let Some(current) = next else { return false };
+        if current.is::<hyper::Error>() && current.to_string() == SPOKE_FIRST {
+            return true;
+        }
+        next = current.source();
+    }
+    false
 }
 
 fn is_closed(kind: io::ErrorKind) -> bool {

@@ -81,10 +81,10 @@ pub enum HttpErrorKind {
     /// No connection in time (name, TCP and TLS together).
     #[error("no connection within the connect timeout")]
     ConnectTimeout,
-    /// Connected, but the server fell silent.
+    /// Connected, but the server fell silent, before its answer or in the middle of it.
     #[error("no data within the read timeout")]
     ReadTimeout,
-    /// The whole exchange took too long.
+    /// The whole exchange took too long, though something came all the time.
     #[error("not finished within the total timeout")]
     TotalTimeout,
     /// The certificate's issuer is not trusted (self-signed, private authority).

@@ -58,11 +58,9 @@ pub async fn send_with_retries(
     }
     let mut tried = 1;
     loop {
-        let outcome = client.send(request.clone()).await;
-        if tried >= policy.tries {
-            return outcome;
-        }
-        let Some(wait) = wait_before_retry(&outcome, tried, policy) else { return outcome };
+        let outcome = client.try_once(request.clone()).await;
+        let wait = if tried < policy.tries { wait_before_retry(&outcome, tried, policy) } else { None };
+        let Some(wait) = wait else { return client.explained(&request.url, outcome).await };
         debug!(tried, wait_ms = wait.as_millis(), "trying again in {} ms", wait.as_millis());
         drop(outcome);
         tokio::time::sleep(wait).await;

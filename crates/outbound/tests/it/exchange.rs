@@ -127,6 +127,17 @@ async fn silence_before_the_head_is_a_read_timeout() {
 }
 
 #[tokio::test]
+async fn no_byte_of_an_answer_is_silence_even_when_all_time_is_up() {
+    let server = plain_server(vec![Act::Stall(Vec::new())]).await;
+    let mut options = options();
+    options.connect_timeout = Duration::from_millis(50);
+    let client = HttpClient::new(rules(&["127.0.0.1"]), options).unwrap();
+    let mut request = Request::get(server.url("/"));
+    request.total_timeout = Duration::from_millis(80);
+    assert_eq!(error_of(&client, request).await.kind, HttpErrorKind::ReadTimeout);
+}
+
+#[tokio::test]
 async fn silence_in_the_body_is_a_read_timeout() {
     let head = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc".to_vec();
     let server = plain_server(vec![Act::Stall(head)]).await;
@@ -216,7 +227,7 @@ async fn connection_closed_without_answer_may_have_been_sent() {
     let server = plain_server(vec![Act::Answer(Vec::new())]).await;
     let error = error_of(&local_client(), Request::new(Method::POST, server.url("/"))).await;
     assert_eq!((&error.kind, error.sent), (&HttpErrorKind::Reset, Sent::Maybe), "{error:?}");
-    assert_eq!(server.connections(), 1);
+    assert_eq!(server.requests().len(), 1, "what looks for TLS is no request");
 }
 
 #[tokio::test]
@@ -267,7 +278,7 @@ async fn retry_after_beyond_the_cap_is_handed_back() {
 async fn tries(request: impl FnOnce(&Seen) -> Request, act: Act) -> usize {
     let server = plain_server(vec![act]).await;
     let _ = send_with_retries(&local_client(), request(&server), QUICK).await;
-    server.connections()
+    server.requests().len()
 }
 
 #[tokio::test]

@@ -57,6 +57,17 @@ pub(crate) enum Act {
     Stall(Vec<u8>),
     /// Writes these bytes every few milliseconds until the client goes.
     Drip(Vec<u8>, Duration),
+    /// Writes these bytes before anything was asked, and closes at once or never.
+    Greet(Vec<u8>, AfterGreeting),
+    /// Closes a connection that begins with anything but TLS, without a word.
+    OnlyTls,
+}
+
+/// What comes after a greeting.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AfterGreeting {
+    Close,
+    Wait,
 }
 
 pub(crate) fn answer(text: &str) -> Act {
@@ -88,7 +99,18 @@ async fn serve(acts: Vec<Act>, tls: Option<TlsAcceptor>) -> Seen {
     seen
 }
 
-async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, act: Act, seen: Seen) {
+async fn connection(mut stream: TcpStream, tls: Option<TlsAcceptor>, act: Act, seen: Seen) {
+    if let Act::Greet(bytes, after) = &act {
+        let _ = stream.write_all(bytes).await;
+        if *after == AfterGreeting::Wait {
+            std::future::pending::<()>().await;
+        }
+        return;
+    }
+    let mut first = [0u8];
+    if matches!(act, Act::OnlyTls) && (stream.peek(&mut first).await.is_err() || first != [0x16]) {
+        return;
+    }
     match tls {
         Some(acceptor) => {
             if let Ok(stream) = acceptor.accept(stream).await {
@@ -112,8 +134,11 @@ async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, act: Act, see
             break;
         }
     }
-    seen.requests.lock().unwrap().push(String::from_utf8_lossy(&head).into_owned());
+    if head[0] != 0x16 {
+        seen.requests.lock().unwrap().push(String::from_utf8_lossy(&head).into_owned());
+    }
     match act {
+        Act::Greet(..) | Act::OnlyTls => {}
         Act::Answer(bytes) => {
             let _ = stream.write_all(&bytes).await;
             let _ = stream.shutdown().await;

@@ -4,7 +4,7 @@
 //! enough, because Tactical's dashboard answers any path with a page. Redirects are not followed. Bodies are never
 //! logged, and of errors in them only the place is told.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use outbound::{
     Bytes, HeaderName, HeaderValue, HttpError, HttpErrorKind, Method, Request, Response, RetryPolicy,
@@ -21,6 +21,13 @@ use super::{
 };
 
 const MB: u64 = 1 << 20;
+
+/// Silence while a person waits. A list is silent until all of it was computed: 4 s for a thousand agents, 11 s for five
+/// thousand (API, section 8), 30 s on a slow server. The client adds the ten seconds in which it may connect.
+const PERSON_SILENCE: Duration = Duration::from_secs(20);
+
+/// The whole of one answer while a person waits.
+const PERSON_TOTAL: Duration = Duration::from_secs(45);
 
 /// A route of Tactical's API.
 #[derive(Clone, Copy, Debug)]
@@ -62,12 +69,13 @@ impl Route {
     }
 
     fn limit(self, request: &mut Request) {
-        let (total_s, max_body_bytes) = match self.kind {
-            RouteKind::List | RouteKind::Beta => (300, 100 * MB),
-            RouteKind::Small => (120, 8 * MB),
-            RouteKind::Login => (60, MB),
+        let (silence_s, total_s, max_body_bytes) = match self.kind {
+            RouteKind::List | RouteKind::Beta => (60, 300, 100 * MB),
+            RouteKind::Small => (60, 120, 8 * MB),
+            // Takes a second there, and usually a person waits.
+            RouteKind::Login => (20, 40, MB),
         };
-        request.read_timeout = Duration::from_secs(60);
+        request.read_timeout = Duration::from_secs(silence_s);
         request.total_timeout = Duration::from_secs(total_s);
         request.max_body_bytes = max_body_bytes;
     }
@@ -78,8 +86,26 @@ impl Route {
 enum Patience {
     /// A job in the background: reads are tried three times.
     Job,
-    /// A person waits: one try, half a minute.
-    Person,
+    /// A person waits: one try, and an end in time to say what happened.
+    Person {
+        /// When that is.
+        until: Instant,
+    },
+}
+
+impl Patience {
+    /// Shortens the limits of a request where it must, and says how often to try.
+    fn limit(self, request: &mut Request, now: Instant) -> RetryPolicy {
+        match self {
+            Patience::Job => RetryPolicy::default(),
+            Patience::Person { until } => {
+                let left = until.saturating_duration_since(now).max(Duration::from_secs(1));
+                request.total_timeout = request.total_timeout.min(PERSON_TOTAL).min(left);
+                request.read_timeout = request.read_timeout.min(PERSON_SILENCE);
+                RetryPolicy::ONCE
+            }
+        }
+    }
 }
 
 /// A connection with the credential to use.
@@ -123,9 +149,9 @@ impl<'a> Api<'a> {
         })
     }
 
-    /// A person waits for the answer.
-    pub(super) fn for_a_person(mut self) -> Api<'a> {
-        self.patience = Patience::Person;
+    /// A person waits for the answer, until then.
+    pub(super) fn for_a_person(mut self, until: Instant) -> Api<'a> {
+        self.patience = Patience::Person { until };
         self
     }
 
@@ -195,14 +221,7 @@ impl<'a> Api<'a> {
         route.limit(&mut request);
         request.headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         let mut request = self.authorize(route, request)?;
-        let policy = match self.patience {
-            Patience::Job => RetryPolicy::default(),
-            Patience::Person => {
-                request.total_timeout = request.total_timeout.min(Duration::from_secs(30));
-                request.read_timeout = request.total_timeout;
-                RetryPolicy::ONCE
-            }
-        };
+        let policy = self.patience.limit(&mut request, Instant::now());
         let url = request.url.clone();
         let sent = send_with_retries(&self.connection.http, request, policy).await;
         let response = sent.map_err(|error| network_error(error, route, &url))?;
@@ -318,6 +337,13 @@ fn network_error(error: HttpError, route: &Route, url: &Url) -> ProviderError {
     ProviderError::caused(kind, problem, error)
 }
 
+/// How nginx, Apache and servers written in Go (Caddy, Traefik) say that they expect TLS.
+const PLAIN_HTTP_ON_TLS: [&str; 3] = [
+    "plain HTTP request was sent to HTTPS port",
+    "speaking plain HTTP to an SSL-enabled server port",
+    "Client sent an HTTP request to an HTTPS server",
+];
+
 /// An answer without success, as far as it explains itself.
 struct Failure {
     status: StatusCode,
@@ -326,7 +352,7 @@ struct Failure {
     detail: Option<String>,
     wait_s: Option<u64>,
     redirect_host: Option<String>,
-    /// nginx answers plain HTTP on its TLS port with a page that says so.
+    /// Web servers answer plain HTTP on their TLS port with a text that says so.
     plain_http_on_tls: bool,
     url: Url,
 }
@@ -344,7 +370,7 @@ impl Failure {
         let body = response.bytes().await.unwrap_or_default();
         let detail = if is_json { detail(&body) } else { None };
         let wait_s = wait.or_else(|| detail.as_deref().and_then(seconds_in));
-        let plain_http_on_tls = is_html && find(&body, b"plain HTTP request was sent to HTTPS port");
+        let plain_http_on_tls = PLAIN_HTTP_ON_TLS.iter().any(|words| find(&body, words.as_bytes()));
         Failure { status, is_html, detail, wait_s, redirect_host, plain_http_on_tls, url: url.clone() }
     }
 
@@ -391,4 +417,34 @@ fn seconds_in(detail: &str) -> Option<u64> {
 
 fn find(body: &[u8], needle: &[u8]) -> bool {
     body.windows(needle.len()).any(|window| window == needle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Silence ends before the whole time does, so that each of the two can be what happened.
+    #[test]
+    fn silence_and_slowness_are_told_apart_whoever_waits() {
+        let now = Instant::now();
+        let connecting = outbound::ClientOptions::default().connect_timeout;
+        for patience in [Patience::Job, Patience::Person { until: now + Duration::from_secs(55) }] {
+            for kind in [RouteKind::List, RouteKind::Small, RouteKind::Login, RouteKind::Beta] {
+                let mut request = Request::get("https://api.example.com/".parse().unwrap());
+                Route { name: "GET /", right: None, kind }.limit(&mut request);
+                patience.limit(&mut request, now);
+                let silence = connecting + request.read_timeout;
+                assert!(silence < request.total_timeout, "{patience:?} {kind:?} {request:?}");
+                assert!(silence >= Duration::from_secs(30), "a large list may begin late: {kind:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn person_gets_the_last_answer_before_the_caller_gives_up() {
+        let now = Instant::now();
+        let mut request = Request::get("https://api.example.com/".parse().unwrap());
+        Patience::Person { until: now + Duration::from_secs(7) }.limit(&mut request, now);
+        assert_eq!(request.total_timeout, Duration::from_secs(7));
+    }
 }

@@ -6,6 +6,8 @@
 mod lines;
 mod rights;
 
+use std::time::Instant;
+
 use provider::{
     CheckReport, Connection, Dictionary, ErrorKind, LineState, ProviderError, Result, Secrets, SignedIn,
 };
@@ -60,14 +62,14 @@ async fn enter(
 }
 
 async fn host(run: &mut Run, connection: &Connection) -> Result<()> {
-    match home(connection).await {
+    match home(connection, run.until()).await {
         Ok(answer) => {
             run.note(&answer);
             run.say(lines::HOST, LineState::Ok, "The API answers.", Credential::Nobody);
             Ok(())
         }
         Err(error) if error.problem.code == "dashboard_host" => {
-            let mut error = sentences::dashboard_host(&look_for_api(connection).await);
+            let mut error = sentences::dashboard_host(&look_for_api(connection, run.until()).await);
             error.problem.endpoint = Some(HOME.name.to_owned());
             Err(error)
         }
@@ -76,9 +78,9 @@ async fn host(run: &mut Run, connection: &Connection) -> Result<()> {
 }
 
 /// The only open path of the API: a proof that it is one, without any credential.
-async fn home(connection: &Connection) -> Result<Answer> {
-    let answer =
-        Api::anonymous(connection).for_a_person().get(&HOME, &[], &[]).await.map_err(not_the_home)?;
+async fn home(connection: &Connection, until: Instant) -> Result<Answer> {
+    let api = Api::anonymous(connection).for_a_person(until);
+    let answer = api.get(&HOME, &[], &[]).await.map_err(not_the_home)?;
     let is_home = answer.object::<Home<'_>>().is_ok_and(|home| home.status.as_str() == Some("ok"));
     if is_home { Ok(answer) } else { Err(not_the_home(answer.misshapen())) }
 }
@@ -98,13 +100,13 @@ fn not_the_home(error: ProviderError) -> ProviderError {
 }
 
 /// Asks where the API of this dashboard usually is, without credentials.
-async fn look_for_api(connection: &Connection) -> Guess {
+async fn look_for_api(connection: &Connection, until: Instant) -> Guess {
     let may_be_plain = connection.allow_plain_http && connection.base_url.scheme() == "http";
     let scheme = if may_be_plain { "http" } else { "https" };
     let Some(base_url) = url::guess_api(&connection.base_url, scheme) else { return Guess::Unknown };
     let there = Connection { base_url, secrets: Secrets::default(), token: None, ..connection.clone() };
     let address = url::text(&there.base_url);
-    if home(&there).await.is_ok() { Guess::Found(address) } else { Guess::Tried(address) }
+    if home(&there, until).await.is_ok() { Guess::Found(address) } else { Guess::Tried(address) }
 }
 
 /// Proves the credential by a path that needs no right. Signs in first where that is the way; a token that has ended
@@ -115,12 +117,12 @@ async fn account(
     code: Option<&SecretString>,
 ) -> Result<Option<SignedIn>> {
     if connection.auth_mode != KNOX {
-        let answer = version(&Api::reading(connection)?).await?;
+        let answer = version(Api::reading(connection)?.for_a_person(run.until())).await?;
         accept(run, &answer, None)?;
         return Ok(None);
     }
     if let Some(token) = &connection.token {
-        match version(&Api::with_token(connection, token)).await {
+        match version(Api::with_token(connection, token).for_a_person(run.until())).await {
             Ok(answer) => {
                 accept(run, &answer, Some(user_name(connection)))?;
                 return Ok(None);
@@ -130,13 +132,13 @@ async fn account(
         }
     }
     let signed_in = auth::sign_in(connection, code).await?;
-    let answer = version(&Api::with_token(connection, &signed_in.token)).await?;
+    let answer = version(Api::with_token(connection, &signed_in.token).for_a_person(run.until())).await?;
     let account = signed_in.account.clone().unwrap_or_else(|| user_name(connection));
     accept(run, &answer, Some(account))?;
     Ok(Some(signed_in))
 }
 
-async fn version(api: &Api<'_>) -> Result<Answer> {
+async fn version(api: Api<'_>) -> Result<Answer> {
     api.get(&VERSION, &["core", "version"], &[]).await
 }
 
@@ -168,8 +170,8 @@ async fn look_around(run: &mut Run, connection: &Connection, signed_in: Option<&
             Err(error) => return run.stop(lines::CLIENTS, error, Credential::ReadKey),
         },
     };
-    let reading = reading.for_a_person();
-    let acting = Api::acting(connection).map(Api::for_a_person);
+    let reading = reading.for_a_person(run.until());
+    let acting = Api::acting(connection).map(|acting| acting.for_a_person(run.until()));
 
     let smallest = clients(run, &reading).await;
     let agent = if run.has_time() { agents(run, &reading, smallest).await } else { None };
@@ -271,6 +273,9 @@ async fn about_one_agent(run: &mut Run, api: &Api<'_>, agent: Option<&str>) {
     let detail = read_detail(run, api, agent).await;
     let without = Need::Optional("Memory, volumes, hardware addresses and thresholds are missing then.");
     run.outcome(lines::AGENT_DETAIL, detail, (&AGENT, without), api);
+    if !run.has_time() {
+        return;
+    }
     let software = read_software(run, api, agent).await;
     let without = Need::Optional("Software lists are missing then.");
     run.outcome(lines::SOFTWARE, software, (&SOFTWARE, without), api);
@@ -304,8 +309,14 @@ async fn lists(run: &mut Run, api: &Api<'_>) {
     let fields = read_custom_fields(run, api).await;
     let without = Need::Optional("Custom fields are then shown with numbers instead of names.");
     run.outcome(lines::CUSTOM_FIELDS, fields, (&CUSTOM_FIELDS, without), api);
+    if !run.has_time() {
+        return;
+    }
     let alerts = read_alerts(run, api).await;
     run.outcome(lines::ALERTS, alerts, (&ALERTS, Need::Optional("Alerts are missing then.")), api);
+    if !run.has_time() {
+        return;
+    }
     let scripts = read_scripts(run, api).await;
     run.outcome(lines::SCRIPTS, scripts, (&SCRIPTS, Need::Optional("Scripts cannot be chosen then.")), api);
 }

@@ -150,7 +150,7 @@ pub(super) fn read_rows(
     let mut records = Vec::with_capacity(rows.len());
     let mut rejected: Vec<RejectedRow> = Vec::new();
     let mut client: Option<String> = None;
-    for raw in rows {
+    for (place, raw) in rows.into_iter().enumerate() {
         match normalize::device(raw, dictionary) {
             Ok(listed) => {
                 match (&client, listed.client_name) {
@@ -160,7 +160,10 @@ pub(super) fn read_rows(
                 }
                 records.push(listed.record);
             }
-            Err(row) => rejected.push(row),
+            Err(mut row) => {
+                row.reason = format!("row {} of the list: {}", place + 1, row.reason);
+                rejected.push(row);
+            }
         }
     }
     let names_no_agent = records.is_empty() && rejected.iter().all(|row| row.external_id.is_none());

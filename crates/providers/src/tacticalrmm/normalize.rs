@@ -18,8 +18,9 @@ use domain::{
 use provider::{DeviceLocation, DeviceRecord, Dictionary, OrganizationRecord, RejectedRow};
 use serde_json::value::RawValue;
 
-use super::wire::{
-    AgentPlace, AgentRow, ClientRow, CustomFieldRow, CustomFieldValue, Salvage, Texts, object,
+use super::{
+    reject,
+    wire::{AgentPlace, AgentRow, ClientRow, CustomFieldRow, CustomFieldValue, Texts, object},
 };
 
 /// What Tactical writes where it knows nothing (API, section 4.2, recorded 21 November 2026).
@@ -49,7 +50,7 @@ pub(crate) struct ListedDevice {
 pub(crate) fn device(raw: Box<RawValue>, dictionary: &Dictionary) -> Result<ListedDevice, RejectedRow> {
     let row: AgentRow<'_> = match object(raw.get()) {
         Ok(row) => row,
-        Err(error) => return Err(rejected(&raw, &error)),
+        Err(error) => return Err(reject::row(&raw, &error)),
     };
     let Some(external_id) = identity(row.agent_id.as_str()) else {
         let name = known(row.hostname.as_str());
@@ -99,19 +100,6 @@ fn presence(row: &AgentRow<'_>) -> Presence {
         user_is_current: user.is_some() && row.italic.0 != Some(true),
         user,
     }
-}
-
-fn rejected(raw: &RawValue, error: &serde_json::Error) -> RejectedRow {
-    let salvage: Salvage = object(raw.get()).unwrap_or_default();
-    let text = |value: &serde_json::Value| value.as_str().and_then(clean_text);
-    let reason = match error.classify() {
-        // serde's own text may quote a value, so only the place is told.
-        serde_json::error::Category::Data => {
-            format!("a value has an unexpected type, at character {} of the row", error.column())
-        }
-        _ => "the row is not readable".to_owned(),
-    };
-    RejectedRow { external_id: text(&salvage.agent_id), name: text(&salvage.hostname), reason }
 }
 
 /// An id as it is written: opaque, so only blanks around it are taken off.

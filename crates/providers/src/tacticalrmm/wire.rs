@@ -285,14 +285,6 @@ pub(crate) struct CustomFieldValue {
     pub(crate) value: serde_json::Value,
 }
 
-/// As much of a broken row as is needed to name it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Salvage {
-    pub(crate) agent_id: serde_json::Value,
-    pub(crate) hostname: serde_json::Value,
-}
-
 /// One row of `GET /agents/?detail=false`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::{
     api::integration_view::{CheckView, IntegrationView},
     app::AppState,
-    body::{Json, OptionalJson, present},
+    body::{Json, OptionalJson, object_or_null, present, present_object},
     ctx::Caller,
     error::ApiResult,
     page::{List, Path},
@@ -64,6 +64,7 @@ pub(crate) struct NewIntegration {
     /// A one-time code, used once and never kept.
     code: Option<wire::Secret>,
     /// Settings; what is left out has its default.
+    #[serde(default, deserialize_with = "object_or_null")]
     settings: Option<SettingsChange>,
 }
 
@@ -105,7 +106,7 @@ pub(crate) struct IntegrationChange {
     #[serde(default, deserialize_with = "present")]
     code: Option<wire::Secret>,
     /// Settings to change.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present_object")]
     settings: Option<SettingsChange>,
 }
 
@@ -127,7 +128,7 @@ pub(crate) struct TestDraft {
     #[serde(default, deserialize_with = "present")]
     code: Option<wire::Secret>,
     /// Settings.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present_object")]
     settings: Option<SettingsChange>,
 }
 

@@ -63,6 +63,8 @@ pub(crate) struct CheckLineView {
     fix: Option<String>,
     /// The missing right, as the RMM calls it.
     right: Option<String>,
+    /// The route of the RMM whose request failed.
+    endpoint: Option<String>,
     /// Which credential was used: `read` or `action`.
     credential: String,
 }
@@ -118,6 +120,7 @@ impl From<provider::CheckLine> for CheckLineView {
             message: line.message,
             fix: line.fix,
             right: line.right,
+            endpoint: line.endpoint,
             credential: line.credential,
         }
     }

@@ -16,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     app::AppState,
-    body::{Csv, Json, present},
+    body::{Csv, Json, present, present_object},
     ctx::Caller,
     error::{ApiError, ApiResult},
     page::{List, Path, Query, page_request, words},
@@ -198,7 +198,7 @@ pub(crate) struct OrganizationChange {
     #[serde(default, deserialize_with = "present")]
     client_id: Option<wire::ClientId>,
     /// It belongs to a client that is made now.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present_object")]
     create_client: Option<NewClient>,
     /// True: it shall never be imported.
     #[serde(default, deserialize_with = "present")]

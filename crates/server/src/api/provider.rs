@@ -52,7 +52,7 @@ pub(crate) struct AuthModeView {
     label: &'static str,
     /// When to choose it.
     help: &'static str,
-    /// Fields of the form, in order.
+    /// Fields of the form, in order; those of a second credential last.
     fields: Vec<FieldView>,
     /// Must be signed in before anything can be read.
     needs_sign_in: bool,
@@ -71,6 +71,8 @@ pub(crate) struct FieldView {
     required: bool,
     /// One sentence.
     help: &'static str,
+    /// What the credential it belongs to is for: `read` or `action`.
+    credential: &'static str,
 }
 
 /// How a field is typed and kept.
@@ -110,20 +112,32 @@ impl From<&'static provider::AuthMode> for AuthModeView {
             id: mode.id,
             label: mode.label,
             help: mode.help,
-            fields: mode.fields.iter().map(Into::into).collect(),
+            fields: mode
+                .fields
+                .iter()
+                .map(|field| FieldView::of("read", field))
+                .chain(mode.action_fields.iter().map(|field| FieldView::of("action", field)))
+                .collect(),
             needs_sign_in: mode.needs_sign_in,
         }
     }
 }
 
-impl From<&'static provider::Field> for FieldView {
-    fn from(field: &'static provider::Field) -> Self {
+impl FieldView {
+    fn of(credential: &'static str, field: &'static provider::Field) -> FieldView {
         let kind = match field.kind {
             provider::FieldKind::Secret => FieldKind::Secret,
             provider::FieldKind::Text => FieldKind::Text,
             provider::FieldKind::OneTimeCode => FieldKind::OneTimeCode,
         };
-        FieldView { name: field.name, label: field.label, kind, required: field.required, help: field.help }
+        FieldView {
+            name: field.name,
+            label: field.label,
+            kind,
+            required: field.required,
+            help: field.help,
+            credential,
+        }
     }
 }
 

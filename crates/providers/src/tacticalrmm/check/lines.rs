@@ -6,12 +6,15 @@ use provider::{CheckLine, CheckReport, Connection, ErrorKind, LineState, Problem
 
 use crate::tacticalrmm::{
     api::{Answer, Api, Route},
-    sentences::Credential,
+    sentences::{self, Credential},
     url,
 };
 
 /// After this long no further question is asked.
-const TIME_LIMIT: Duration = Duration::from_secs(60);
+const TIME_LIMIT: Duration = Duration::from_secs(40);
+
+/// The last answer has to be there by then: callers wait for a minute.
+const END: Duration = Duration::from_secs(55);
 
 /// Clocks this far apart are worth a word: one-time codes and times of alerts depend on them.
 const SKEW_LIMIT_S: u64 = 60;
@@ -57,6 +60,15 @@ pub(super) enum Need {
     Optional(&'static str),
 }
 
+/// What a line says.
+#[derive(Default)]
+struct Found {
+    message: String,
+    fix: Option<String>,
+    right: Option<String>,
+    endpoint: Option<String>,
+}
+
 /// A report in the making.
 pub(super) struct Run {
     pub(super) report: CheckReport,
@@ -77,6 +89,11 @@ impl Run {
         !self.ended_early
     }
 
+    /// When the report has to be done.
+    pub(super) fn until(&self) -> Instant {
+        self.started + END
+    }
+
     /// Takes from an answer what every answer tells.
     pub(super) fn note(&mut self, answer: &Answer) {
         self.latencies.push(answer.elapsed);
@@ -87,10 +104,10 @@ impl Run {
 
     /// A line that speaks for itself.
     pub(super) fn say(&mut self, line: Line, state: LineState, message: impl Into<String>, who: Credential) {
-        self.push(line, state, message.into(), None, None, who);
+        self.push(line, state, Found { message: message.into(), ..Found::default() }, who);
     }
 
-    /// A line whose sentence and fix are a problem's.
+    /// A line whose sentence, fix and route are a problem's.
     pub(super) fn tell(
         &mut self,
         line: Line,
@@ -99,14 +116,29 @@ impl Run {
         right: Option<&str>,
         who: Credential,
     ) {
-        self.push(
-            line,
-            state,
-            problem.message.clone(),
-            Some(problem.fix.clone()),
-            right.map(str::to_owned),
-            who,
-        );
+        let found = Found {
+            message: problem.message.clone(),
+            fix: Some(problem.fix.clone()),
+            right: right.map(str::to_owned),
+            endpoint: problem.endpoint.clone(),
+        };
+        self.push(line, state, found, who);
+    }
+
+    /// A line about something that a failed request was to tell.
+    pub(super) fn untold(&mut self, line: Line, message: String, endpoint: Option<String>, who: Credential) {
+        let found = Found { message, endpoint, ..Found::default() };
+        self.push(line, LineState::Skipped, found, who);
+    }
+
+    /// Where the host has proved to be the API, a page on one route is not its dashboard.
+    pub(super) fn judge(&self, error: ProviderError) -> ProviderError {
+        if error.problem.code != "dashboard_host" || !self.works(HOST) {
+            return error;
+        }
+        let mut other = sentences::answer_not_json();
+        other.problem.endpoint = error.problem.endpoint;
+        other
     }
 
     /// A line about a route that was asked: works, misses a right, or fails.
@@ -120,7 +152,7 @@ impl Run {
         let (route, need) = about;
         let error = match outcome {
             Ok(message) => return self.say(line, LineState::Ok, message, api.who()),
-            Err(error) => error,
+            Err(error) => self.judge(error),
         };
         let mut problem = error.problem;
         let lacks_right = error.kind == ErrorKind::Forbidden;
@@ -140,6 +172,7 @@ impl Run {
 
     /// Ends the test at this line.
     pub(super) fn stop(&mut self, line: Line, error: ProviderError, who: Credential) {
+        let error = self.judge(error);
         self.tell(line, LineState::Failed, &error.problem, None, who);
         self.blame(error.problem);
     }
@@ -191,27 +224,19 @@ impl Run {
         host.fix = Some("Let both machines set their clocks by the network (NTP).".to_owned());
     }
 
-    fn push(
-        &mut self,
-        line: Line,
-        state: LineState,
-        message: String,
-        fix: Option<String>,
-        right: Option<String>,
-        who: Credential,
-    ) {
+    fn push(&mut self, line: Line, state: LineState, found: Found, who: Credential) {
         let credential = match who {
             Credential::ActionKey => "action",
             Credential::Nobody | Credential::ReadKey | Credential::Token => "read",
         };
-        let (id, label) = (line.0.to_owned(), line.1.to_owned());
         self.report.lines.push(CheckLine {
-            id,
-            label,
+            id: line.0.to_owned(),
+            label: line.1.to_owned(),
             state,
-            message,
-            fix,
-            right,
+            message: found.message,
+            fix: found.fix,
+            right: found.right,
+            endpoint: found.endpoint,
             credential: credential.to_owned(),
         });
     }

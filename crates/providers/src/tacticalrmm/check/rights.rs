@@ -41,7 +41,7 @@ impl Rights {
 
 /// One line for the reading credential, one more for the acting one if there is one.
 pub(super) async fn actions(run: &mut Run, reading: &Api<'_>, acting: Option<&Api<'_>>) {
-    let rights = ask(reading).await;
+    let rights = ask(run, reading).await;
     match (&rights.untold, acting) {
         (Some(error), _) => untold(run, error, reading),
         (None, _) if !rights.has.is_empty() => {
@@ -67,7 +67,7 @@ pub(super) async fn actions(run: &mut Run, reading: &Api<'_>, acting: Option<&Ap
 }
 
 async fn acting_line(run: &mut Run, acting: &Api<'_>) {
-    let rights = ask(acting).await;
+    let rights = ask(run, acting).await;
     match &rights.untold {
         Some(error) if error.kind == ErrorKind::Unauthorized => {
             run.tell(ACTIONS, LineState::Failed, &error.problem, None, acting.who());
@@ -86,10 +86,10 @@ async fn acting_line(run: &mut Run, acting: &Api<'_>) {
 
 fn untold(run: &mut Run, error: &ProviderError, api: &Api<'_>) {
     let message = format!("Whether it may act cannot be told without acting. {}", error.problem.message);
-    run.say(ACTIONS, LineState::Skipped, message, api.who());
+    run.untold(ACTIONS, message, error.problem.endpoint.clone(), api.who());
 }
 
-async fn ask(api: &Api<'_>) -> Rights {
+async fn ask(run: &Run, api: &Api<'_>) -> Rights {
     let mut rights = Rights::default();
     for (route, action, body) in probes() {
         let path = ["agents", NO_SUCH_AGENT, action];
@@ -99,7 +99,7 @@ async fn ask(api: &Api<'_>) -> Rights {
             Err(error) if error.kind == ErrorKind::Forbidden => rights.lacks.push(right),
             Err(error) if error.kind == ErrorKind::NotFound => rights.has.push(right),
             Err(error) => {
-                rights.untold = Some(error);
+                rights.untold = Some(run.judge(error));
                 return rights;
             }
             Ok(answer) => {

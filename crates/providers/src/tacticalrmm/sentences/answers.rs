@@ -307,8 +307,9 @@ pub(crate) fn reading_can_act(rights: &str) -> Problem {
     Problem::new(
         "reading_can_act",
         format!("The credential for reading can also act on machines ({rights})."),
-        "Give Fleetgate a second API key for actions, and take these rights from the role of the first. Then a leak \
-         or a mistake while reading can change nothing. One key for both works as well.",
+        "Nothing in Fleetgate acts on machines yet, so take these rights from the role. For actions, give Fleetgate a \
+         second API key in the field `action_tacticalrmm_api_key`. Then a leak or a mistake while reading can change \
+         nothing. One key for both works as well.",
     )
 }
 
@@ -319,8 +320,8 @@ pub(crate) fn no_actions(rights: &str) -> Problem {
         format!(
             "Actions on machines are not possible: the rights {rights} are missing. Reading works without them."
         ),
-        "If Fleetgate shall run scripts or commands, make a second API key whose user has these rights, and enter it \
-         as the key for actions.",
+        "Nothing is to be done now: nothing in Fleetgate acts on machines yet. Once it shall, make a second API key whose \
+         user has these rights, and enter it in the field `action_tacticalrmm_api_key`.",
     )
 }
 
@@ -329,7 +330,7 @@ pub(crate) fn action_rights_missing(rights: &str) -> Problem {
     Problem::new(
         "action_rights_missing",
         format!(
-            "The user behind the API key for actions lacks the rights {rights}. The actions that need them fail."
+            "The user behind the API key for actions lacks the rights {rights}. Actions that need them will fail."
         ),
         "In Tactical, under Settings, Permissions Manager, switch on those that Fleetgate shall use.",
     )

@@ -16,7 +16,7 @@ pub(crate) fn from_http_error(kind: &HttpErrorKind, endpoint: &str, url: &Url) -
             Problem::new(
                 "url_invalid",
                 "The address of this integration cannot be used.",
-                "Open the integration and enter the address of the API again, like `https://api.example.com`.",
+                "Change the address of the integration to the one of the API, like `https://api.example.com`.",
             ),
         ),
         HttpErrorKind::TlsUntrusted

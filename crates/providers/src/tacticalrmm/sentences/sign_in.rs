@@ -105,7 +105,7 @@ pub(crate) fn login_incomplete() -> ProviderError {
         Problem::new(
             "login_incomplete",
             "User name or password is missing.",
-            "Open the integration and enter both.",
+            "Enter both, in the fields `tacticalrmm_username` and `tacticalrmm_password`.",
         ),
     )
 }

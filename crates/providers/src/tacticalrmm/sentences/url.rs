@@ -31,7 +31,7 @@ pub(crate) fn url_is_key() -> Problem {
     Problem::new(
         "url_is_key",
         "This looks like an API key, not like an address. It was not kept.",
-        "Enter the address here, like `https://api.example.com`, and the key in the field *API key*.",
+        "Enter the address here, like `https://api.example.com`, and the key in the field `tacticalrmm_api_key`.",
     )
 }
 

@@ -67,6 +67,9 @@ fn show(report: &CheckReport) -> String {
         if let Some(right) = &line.right {
             text.push_str(&format!(" (right: {right})"));
         }
+        if let Some(endpoint) = &line.endpoint {
+            text.push_str(&format!("\n  at {endpoint}"));
+        }
         if let Some(fix) = &line.fix {
             text.push_str(&format!("\n  → {fix}"));
         }
@@ -192,6 +195,56 @@ async fn rights_that_cannot_be_told_are_not_guessed() {
 }
 
 #[tokio::test]
+async fn every_line_that_failed_names_its_route() {
+    let fake = with(&[
+        ("GET /clients/", Reply::json("[{\"id\": 1")),
+        ("GET /agents/?detail=false", Reply::html(500)),
+        ("PATCH /alerts/", Reply::json("[]")),
+        ("GET /scripts/?showCommunityScripts=false", forbidden()),
+        (&format!("POST /agents/{PROBE}/cmd/"), Reply::html(502)),
+        ("GET /alerts/templates/", Reply::json("{}")),
+    ]);
+    let report = TacticalRmm.check(&connection(&fake.url), None).await;
+    let routes: Vec<(&str, &str)> = report
+        .lines
+        .iter()
+        .filter_map(|line| line.endpoint.as_deref().map(|endpoint| (line.id.as_str(), endpoint)))
+        .collect();
+    let expected = [
+        ("clients", "GET /clients/"),
+        ("agents", "GET /agents/"),
+        ("alerts", "PATCH /alerts/"),
+        ("scripts", "GET /scripts/"),
+        ("actions", "POST /agents/<agent_id>/cmd/"),
+        ("webhook_setup", "GET /alerts/templates/"),
+    ];
+    assert_eq!(routes, expected);
+    let without = report.lines.iter().filter(|line| line.endpoint.is_none());
+    assert!(without.into_iter().all(|line| matches!(line.state, LineState::Ok | LineState::Skipped)));
+    assert_eq!(report.problem.unwrap().endpoint.as_deref(), Some("GET /clients/"));
+}
+
+#[tokio::test]
+async fn page_on_one_route_of_the_api_is_not_its_dashboard() {
+    let check = async |route: &str, id: &str, endpoint: &str| {
+        let fake = with(&[(route, Reply::html(200))]);
+        let report = TacticalRmm.check(&connection(&fake.url), None).await;
+        let told = line(&report, id);
+        assert!(told.message.contains("The answer is not JSON."), "{}", told.message);
+        assert_eq!(told.endpoint.as_deref(), Some(endpoint));
+        let code = report.problem.map(|problem| (problem.code, problem.endpoint));
+        (report.ok, code)
+    };
+    let stops = |endpoint: &str| (false, Some(("answer_not_json".to_owned(), Some(endpoint.to_owned()))));
+    let (version, clients) = ("GET /core/version/", "GET /clients/");
+    assert_eq!(check(version, "account", version).await, stops(version));
+    assert_eq!(check(clients, "clients", clients).await, stops(clients));
+    assert_eq!(check("PATCH /alerts/", "alerts", "PATCH /alerts/").await, (true, None));
+    let probe = format!("POST /agents/{PROBE}/cmd/");
+    assert_eq!(check(&probe, "actions", "POST /agents/<agent_id>/cmd/").await, (true, None));
+}
+
+#[tokio::test]
 async fn clock_far_off_is_warned_about() {
     let home = Reply::recorded("auth-home-unauthenticated").header("Date", "Sun, 06 Nov 1994 08:49:37 GMT");
     let fake = with(&[("GET /", home)]);
@@ -213,6 +266,24 @@ async fn something_else_is_not_taken_for_tactical() {
         let report = TacticalRmm.check(&connection(&fake.url), None).await;
         assert_eq!(report.problem.unwrap().code, "not_tactical");
         assert_eq!(fake.lines(), ["GET /"], "no credential is sent there");
+    }
+}
+
+#[tokio::test]
+async fn greeting_of_another_protocol_is_not_http() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut held = Vec::new();
+        for mut stream in listener.incoming().flatten() {
+            std::io::Write::write_all(&mut stream, b"SSH-2.0-OpenSSH_9.6\r\n").unwrap();
+            held.push(stream);
+        }
+    });
+    for (scheme, code) in [("http", "not_http"), ("https", "https_on_plain_port")] {
+        let report = TacticalRmm.check(&connection(&format!("{scheme}://{address}")), None).await;
+        assert_eq!(line(&report, "host").endpoint.as_deref(), Some("GET /"));
+        assert_eq!(report.problem.unwrap().code, code);
     }
 }
 

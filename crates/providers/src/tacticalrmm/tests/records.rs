@@ -248,7 +248,48 @@ fn one_bad_row_rejects_itself_alone() {
     let named: Vec<(Option<&str>, Option<&str>)> =
         rejected.iter().map(|row| (row.external_id.as_deref(), row.name.as_deref())).collect();
     assert_eq!(named, [(Some("bad-1"), Some("B")), (None, Some("C")), (None, None), (None, Some("F"))]);
-    assert!(rejected.iter().all(|row| !row.reason.contains("number\"") && !row.reason.is_empty()));
+    let reasons: Vec<&str> = rejected.iter().map(|row| row.reason.as_str()).collect();
+    let expected = [
+        "row 2 of the list: `boot_time` must be a single value, but an object came",
+        "row 3 of the list: the row has no `agent_id`",
+        "row 4 of the list: the row is a list, not an object",
+        "row 5 of the list: `agent_id` must be a text, but a number came",
+    ];
+    assert_eq!(reasons, expected);
+}
+
+#[track_caller]
+fn check_rejected(row: &str, id_and_name: (Option<&str>, Option<&str>), reason: &str) {
+    let (_, mut rejected) =
+        read_rows(rows(&format!("[{{\"agent_id\": \"a\"}}, {row}]")), &dictionary()).unwrap();
+    let row = rejected.remove(0);
+    assert_eq!((row.external_id.as_deref(), row.name.as_deref()), id_and_name);
+    assert_eq!(row.reason, format!("row 2 of the list: {reason}"));
+}
+
+#[test]
+fn rejected_rows_name_each_wrong_field_and_no_value() {
+    check_rejected(
+        r#"{"hostname": 17, "agent_id": true}"#,
+        (None, Some("17")),
+        "`agent_id` must be a text, but true or false came; `hostname` must be a text, but a number came",
+    );
+    check_rejected(
+        r#"{"agent_id": "b", "hostname": ["CANARY"], "cpu_model": [{"x": "CANARY"}], "unknown": {"x": []}}"#,
+        (Some("b"), None),
+        "`cpu_model` must be a list of texts, but a list of something else came; `hostname` must be a text, but a list came",
+    );
+    check_rejected(
+        r#"{"agent_id": "b", "hostname": "B", "graphics": [], "plat": {}, "serial_number": [], "custom_fields": "CANARY", "status": {}}"#,
+        (Some("b"), Some("B")),
+        "`custom_fields` must be a list of objects, but a text came; `graphics` must be a single value, but a list came; \
+         `plat` must be a single value, but an object came; and 2 more fields",
+    );
+    check_rejected(
+        r#"{"agent_id": "b", "hostname": "B", "plat": "x", "plat": "y"}"#,
+        (Some("b"), Some("B")),
+        "the row has `plat` more than once",
+    );
 }
 
 #[test]

@@ -143,6 +143,32 @@ async fn spoiled_row_is_rejected_and_its_neighbours_are_kept() {
         .iter()
         .fold((0, 0), |(kept, rejected), page| (kept + page.records.len(), rejected + page.rejected.len()));
     assert_eq!((kept, rejected), (10, 1));
+    let row = pages.iter().flat_map(|page| &page.rejected).next().unwrap();
+    assert!(row.name.is_some() && row.external_id.is_none(), "{row:?}");
+    assert!(
+        row.reason.starts_with("row 6 of the list: `agent_id` must be a text, but a number came"),
+        "{row:?}"
+    );
+}
+
+#[tokio::test]
+async fn wrong_type_on_one_route_is_not_called_the_dashboard() {
+    let server = server(false).await;
+    let html = FaultKind::ContentType { value: "text/html".to_owned() };
+    server.control().set_fault(Fault::new("/clients/", html));
+    let report = check_with(&server, &server.accounts().readonly_key).await;
+    let problem = report.problem.unwrap();
+    assert_eq!(
+        (problem.code.as_str(), problem.endpoint.as_deref()),
+        ("answer_not_json", Some("GET /clients/"))
+    );
+}
+
+#[tokio::test]
+async fn https_to_a_plain_port_is_told() {
+    let server = server(false).await;
+    let connection = connection(&server.url().replace("http://", "https://"));
+    assert_eq!(host_problem(&connection).await.code, "https_on_plain_port");
 }
 
 async fn check_with(server: &Server, key: &str) -> CheckReport {

@@ -65,6 +65,8 @@ async fn strange_answers_are_kept_apart() {
         .await;
     let page = "<title>400</title>The plain HTTP request was sent to HTTPS port";
     check(Reply::new(400, "text/html", page), ErrorKind::Unavailable, "http_on_tls_port").await;
+    let text = "Client sent an HTTP request to an HTTPS server.\n";
+    check(Reply::new(400, "text/plain", text), ErrorKind::Unavailable, "http_on_tls_port").await;
 }
 
 #[tokio::test]
