@@ -124,20 +124,36 @@ impl Default for IntegrationSettings {
     }
 }
 
+/// A setting whose value cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnusableSetting {
+    /// Its name.
+    pub setting: &'static str,
+    /// What to change.
+    pub message: String,
+}
+
 impl IntegrationSettings {
-    /// Refuses values that would hurt the RMM or never run; the text says what to change.
-    pub fn check(&self) -> Result<(), String> {
+    /// Refuses values that would hurt the RMM or never run.
+    pub fn check(&self) -> Result<(), UnusableSetting> {
+        let wrong = |setting, message: &str| Err(UnusableSetting { setting, message: message.to_owned() });
         if !(30..=86_400).contains(&self.presence_interval_s) {
-            return Err("`presence_interval_s` must be between 30 and 86400 seconds".to_owned());
+            return wrong(
+                "presence_interval_s",
+                "`presence_interval_s` must be between 30 and 86400 seconds",
+            );
         }
         if !(300..=604_800).contains(&self.sync_interval_s) {
-            return Err("`sync_interval_s` must be between 300 and 604800 seconds".to_owned());
+            return wrong("sync_interval_s", "`sync_interval_s` must be between 300 and 604800 seconds");
         }
         if self.quiet_hours.iter().any(|hour| *hour > 23) {
-            return Err("`quiet_hours` holds hours of the day, 0 to 23".to_owned());
+            return wrong(
+                "quiet_hours",
+                "`quiet_hours` holds hours of the day in UTC, each from 0 to 23, as in [22, 23, 0]",
+            );
         }
         if !(1..=100).contains(&self.missing_brake_percent) {
-            return Err("`missing_brake_percent` must be between 1 and 100".to_owned());
+            return wrong("missing_brake_percent", "`missing_brake_percent` must be between 1 and 100");
         }
         Ok(())
     }

@@ -32,7 +32,7 @@ use self::{
 /// Everything the operator decides, checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    /// `listen`: where the web page and the REST interface answer. Default `127.0.0.1:8800`.
+    /// `listen`: where the REST interface answers. Default `127.0.0.1:8800`.
     pub(crate) listen: SocketAddr,
     /// `data_dir`: everything Fleetgate keeps, but not the root key. Default `./fleetgate-data`.
     pub(crate) data_dir: PathBuf,

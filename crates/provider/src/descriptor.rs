@@ -28,8 +28,6 @@ pub struct Descriptor {
     pub device_words: (&'static str, &'static str),
     /// Ways to authenticate, the recommended one first.
     pub auth_modes: &'static [AuthMode],
-    /// A second credential for actions is possible; its fields are those of the auth mode with this prefix.
-    pub action_credential_prefix: Option<&'static str>,
     /// Name under which the token of a sign-in is kept.
     pub token_secret: Option<&'static str>,
     /// Path of our document about this provider.
@@ -47,7 +45,7 @@ pub struct AuthMode {
     pub help: &'static str,
     /// Form fields in order.
     pub fields: &'static [Field],
-    /// Fields of the second credential, for actions, where this mode has one: each is the prefix and one of `fields`.
+    /// Fields of a second credential, for actions alone, with names of their own; empty if there can be none.
     pub action_fields: &'static [Field],
     /// Must be signed in for a token before anything can be read.
     pub needs_sign_in: bool,

@@ -37,6 +37,15 @@ const PASSWORD: &str = "tacticalrmm_password";
 const TOTP_CODE: &str = "tacticalrmm_totp_code";
 const TOTP_SECRET: &str = "tacticalrmm_totp_secret";
 
+/// The second credential is an API key, however the first one signs in.
+static ACTION_FIELDS: [Field; 1] = [Field {
+    name: ACTION_API_KEY,
+    label: "API key for actions",
+    kind: FieldKind::Secret,
+    required: false,
+    help: "A key of a user who may act on machines. Nothing uses it yet but Test Connection.",
+}];
+
 /// Each use moves the end of a token to five hours later, but it is written at most every ten minutes (Knox,
 /// `TOKEN_TTL` and `MIN_REFRESH_INTERVAL`; measured 2026-11-21). A token that was announced with three minutes is one
 /// like any other from its first use on.
@@ -66,13 +75,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
                 required: true,
                 help: "In Tactical: Settings, Global Settings, API Keys. Choose a user whose role may only read.",
             }],
-            action_fields: &[Field {
-                name: ACTION_API_KEY,
-                label: "API key for actions",
-                kind: FieldKind::Secret,
-                required: false,
-                help: "A second key, of a user who may act on machines. Nothing uses it yet but Test Connection.",
-            }],
+            action_fields: &ACTION_FIELDS,
             needs_sign_in: false,
             token_life: None,
         },
@@ -112,12 +115,11 @@ static DESCRIPTOR: Descriptor = Descriptor {
                            factor. An API key is the better way.",
                 },
             ],
-            action_fields: &[],
+            action_fields: &ACTION_FIELDS,
             needs_sign_in: true,
             token_life: Some(TOKEN_LIFE),
         },
     ],
-    action_credential_prefix: Some("action_"),
     token_secret: Some("tacticalrmm_knox_token"),
     documentation: "docs/providers/tacticalrmm.md",
 };

@@ -471,7 +471,7 @@ fn lay_over(
     integration.settings = merge_settings(&integration.settings, draft.settings.as_ref())?;
     integration.name = name_of(descriptor, &integration, draft.name.as_deref(), &read_url.url)?;
     let clear = origin_changed || mode_changed;
-    let (set, removed, code) = read_fields(descriptor, mode, draft.fields, draft.code)?;
+    let (set, removed, code) = read_fields(mode, draft.fields, draft.code)?;
     let mut secrets: Secrets = if clear {
         Secrets::default()
     } else {
@@ -555,7 +555,9 @@ fn merge_settings(
     }
     let settings: IntegrationSettings =
         serde_json::from_value(merged).map_err(|error| unusable(error.to_string()))?;
-    settings.check().map_err(unusable)?;
+    settings.check().map_err(|wrong| {
+        ServiceError::invalid(&format!("settings.{}", wrong.setting), "setting_unusable", wrong.message)
+    })?;
     Ok(settings)
 }
 
@@ -563,17 +565,15 @@ type ReadFields = (Vec<(String, SecretString)>, BTreeSet<String>, Option<SecretS
 
 /// Sorts a form's fields: those to keep, those to remove (sent empty), and the one-time code.
 fn read_fields(
-    descriptor: &'static Descriptor,
     mode: &'static AuthMode,
     fields: BTreeMap<String, SecretString>,
     code: Option<SecretString>,
 ) -> Result<ReadFields> {
-    let prefix = descriptor.action_credential_prefix;
     let (mut set, mut removed, mut code) = (Vec::new(), BTreeSet::new(), code);
     for (name, value) in fields {
-        let bare = prefix.and_then(|prefix| name.strip_prefix(prefix)).unwrap_or(&name);
-        let known = mode.fields.iter().find(|field| field.name == bare).ok_or_else(|| {
-            let names: Vec<&str> = mode.fields.iter().map(|field| field.name).collect();
+        let fields = || mode.fields.iter().chain(mode.action_fields);
+        let known = fields().find(|field| field.name == name).ok_or_else(|| {
+            let names: Vec<&str> = fields().map(|field| field.name).collect();
             let message = format!("there is no field `{name}` here; the fields are: {}", names.join(", "));
             ServiceError::invalid(&name, "field_unknown", message)
         })?;
@@ -598,15 +598,15 @@ fn read_fields(
 /// What should be known of an integration as it is set up.
 fn warnings(descriptor: &Descriptor, integration: &Integration, secrets: &[SecretInfo]) -> Vec<Problem> {
     let mut found = Vec::new();
-    if let Some(prefix) = descriptor.action_credential_prefix {
-        let has_second = secrets.iter().any(|secret| secret.name.starts_with(prefix));
-        if integration.is_active && !has_second {
-            found.push(Problem::new(
-                "one_credential",
-                "One credential serves for reading and for acting.",
-                "Give the first one reading rights only, and add a second one for actions once you turn actions on.",
-            ));
-        }
+    let action_fields =
+        descriptor.auth_mode(&integration.auth_mode).map_or(&[][..], |mode| mode.action_fields);
+    let is_for_actions = |secret: &SecretInfo| action_fields.iter().any(|field| field.name == secret.name);
+    if integration.is_active && !action_fields.is_empty() && !secrets.iter().any(is_for_actions) {
+        found.push(Problem::new(
+            "one_credential",
+            "One credential serves for reading and for acting.",
+            "Give the first one reading rights only, and add a second one for actions once you turn actions on.",
+        ));
     }
     if integration.settings.allow_plain_http && integration.instance_url.starts_with("http://") {
         found.push(Problem::new(

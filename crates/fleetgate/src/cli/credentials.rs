@@ -56,20 +56,15 @@ impl GivenFields {
     }
 
     /// The values of the fields of `mode`.
-    pub(super) fn collect(
-        &self,
-        mode: &Value,
-        prefix: Option<&str>,
-        ask: Ask,
-    ) -> Result<Map<String, Value>, Failure> {
+    pub(super) fn collect(&self, mode: &Value, ask: Ask) -> Result<Map<String, Value>, Failure> {
         let mut given = Vec::new();
         for text in &self.secrets {
             given.push(given_secret(text)?);
         }
         for text in &self.fields {
-            given.push(given_field(text, mode, prefix)?);
+            given.push(given_field(text, mode)?);
         }
-        check_names(&given, mode, prefix)?;
+        check_names(&given, mode)?;
         let mut values = Map::new();
         for Given { name, origin } in given {
             let value = match origin {
@@ -92,9 +87,9 @@ fn given_secret(text: &str) -> Result<Given, Failure> {
 }
 
 /// A value in plain sight is taken only where the descriptor says that it may be shown.
-fn given_field(text: &str, mode: &Value, prefix: Option<&str>) -> Result<Given, Failure> {
+fn given_field(text: &str, mode: &Value) -> Result<Given, Failure> {
     let Some((name, spec)) = text.split_once('=') else { return Err(prompt::literal_refused("--field")) };
-    let is_text = field(mode, prefix, name).is_some_and(|field| kind(field) == "text");
+    let is_text = field(mode, name).is_some_and(|field| kind(field) == "text");
     let origin = match SecretSource::parse(spec, "--field") {
         Ok(source) => Origin::Source(source),
         Err(_) if is_text && !spec.is_empty() => Origin::Literal(spec.to_owned()),
@@ -103,10 +98,14 @@ fn given_field(text: &str, mode: &Value, prefix: Option<&str>) -> Result<Given, 
     Ok(Given { name: name.to_owned(), origin })
 }
 
-/// The field of this name, also as part of a second credential, whose names carry a prefix.
-fn field<'a>(mode: &'a Value, prefix: Option<&str>, name: &str) -> Option<&'a Value> {
-    let bare = prefix.and_then(|prefix| name.strip_prefix(prefix)).unwrap_or(name);
-    list(mode, "fields").iter().find(|field| [Some(name), Some(bare)].contains(&text(field, "name")))
+/// The field of this name, of either credential.
+fn field<'a>(mode: &'a Value, name: &str) -> Option<&'a Value> {
+    list(mode, "fields").iter().find(|field| text(field, "name") == Some(name))
+}
+
+/// Is it of the second credential, for actions alone?
+pub(super) fn is_for_actions(field: &Value) -> bool {
+    text(field, "credential") == Some("action")
 }
 
 fn kind(field: &Value) -> &str {
@@ -114,54 +113,43 @@ fn kind(field: &Value) -> &str {
 }
 
 fn label_of(mode: &Value, name: &str) -> String {
-    field(mode, None, name).map_or_else(|| name.to_owned(), |field| shown(field, "label|name"))
+    field(mode, name).map_or_else(|| name.to_owned(), |field| shown(field, "label|name"))
 }
 
-fn check_names(given: &[Given], mode: &Value, prefix: Option<&str>) -> Result<(), Failure> {
+fn check_names(given: &[Given], mode: &Value) -> Result<(), Failure> {
     let is_code =
-        |given: &Given| field(mode, prefix, &given.name).is_some_and(|field| kind(field) == "one_time_code");
+        |given: &Given| field(mode, &given.name).is_some_and(|field| kind(field) == "one_time_code");
     if given.iter().any(is_code) {
         return Err(Failure::usage(
             "a one-time code is given with `--code @FILE`, `--code -`, or `--code` to be asked",
         ));
     }
     // The unknown name is not repeated: whoever mistypes may have put the secret first.
-    if given.iter().all(|given| field(mode, prefix, &given.name).is_some()) {
+    if given.iter().all(|given| field(mode, &given.name).is_some()) {
         return Ok(());
     }
-    let names: Vec<String> = list(mode, "fields").iter().map(|field| shown(field, "name")).collect();
+    let names = |of_actions: bool| {
+        let fields = list(mode, "fields").iter().filter(|field| is_for_actions(field) == of_actions);
+        fields.map(|field| shown(field, "name")).collect::<Vec<_>>().join(", ")
+    };
     let failure =
         Failure::usage(format!("a name before `=` is no field of the auth mode `{}`", shown(mode, "id")))
-            .advise(format!("Its fields are: {}", names.join(", ")));
-    let second: Vec<String> = second_fields(mode, prefix).map(|(name, _)| name).collect();
-    Err(match second.is_empty() {
-        true => failure,
-        false => failure.advise(format!("For a second credential, for actions: {}", second.join(", "))),
+            .advise(format!("Its fields are: {}", names(false)));
+    let second = names(true);
+    Err(if second.is_empty() {
+        failure
+    } else {
+        failure.advise(format!("For a second credential, for actions: {second}"))
     })
 }
 
-/// Where a descriptor tells the beginning of the names of a second credential.
-pub(super) const PREFIX: &str = "action_credential_prefix";
-
-/// May there be a second credential, for actions?
-pub(super) fn has_second(descriptor: &Value) -> bool {
-    text(descriptor, PREFIX).is_some()
-}
-
-/// The fields of a second credential with their names: those of the first that are kept, with the prefix.
-pub(super) fn second_fields<'a>(
-    mode: &'a Value,
-    prefix: Option<&'a str>,
-) -> impl Iterator<Item = (String, &'a Value)> {
-    let kept = move |field: &&Value| prefix.is_some() && kind(field) != "one_time_code";
-    let named =
-        move |field: &'a Value| (format!("{}{}", prefix.unwrap_or_default(), shown(field, "name")), field);
-    list(mode, "fields").iter().filter(kept).map(named)
-}
-
 fn ask_missing(mode: &Value, values: &mut Map<String, Value>) -> Result<(), Failure> {
-    let is_missing =
-        |field: &&Value| kind(field) != "one_time_code" && !values.contains_key(&shown(field, "name"));
+    // A second credential is given on purpose; whoever connects for the first time is not asked for it.
+    let is_missing = |field: &&Value| {
+        kind(field) != "one_time_code"
+            && !is_for_actions(field)
+            && !values.contains_key(&shown(field, "name"))
+    };
     let missing: Vec<&Value> = list(mode, "fields").iter().filter(is_missing).collect();
     let required: Vec<String> =
         missing.iter().filter(|field| is_true(field, "required")).map(|field| shown(field, "name")).collect();
@@ -228,6 +216,10 @@ mod tests {
             { "name": "user", "label": "User", "kind": "text", "required": true },
             { "name": "password", "label": "Password", "kind": "secret", "required": true },
             { "name": "note", "label": "Note", "kind": "secret", "required": false },
+            { "name": "other_user", "label": "User for actions", "kind": "text", "required": false,
+              "credential": "action" },
+            { "name": "other_password", "label": "Password for actions", "kind": "secret", "required": false,
+              "credential": "action" },
         ]})
     }
 
@@ -235,7 +227,7 @@ mod tests {
     fn check_refused(secrets: &[&str], fields: &[&str]) -> Failure {
         let own = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
         let given = GivenFields { secrets: own(secrets), fields: own(fields) };
-        let failure = given.collect(&mode(), Some("action_"), Ask::Nothing).unwrap_err();
+        let failure = given.collect(&mode(), Ask::Nothing).unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
         assert!(!format!("{failure:?}").contains("hunter2"), "{failure:?}");
         failure
@@ -246,7 +238,7 @@ mod tests {
         for literal in ["password=hunter2", "hunter2", "password=", "hunter2=@x"] {
             check_refused(&[literal], &[]);
         }
-        for literal in ["password=hunter2", "hunter2", "action_password=hunter2", "user="] {
+        for literal in ["password=hunter2", "hunter2", "other_password=hunter2", "user="] {
             check_refused(&[], &[literal]);
         }
         let given = GivenFields { secrets: vec!["password=hunter2".to_owned()], fields: Vec::new() };
@@ -257,10 +249,10 @@ mod tests {
     fn a_field_that_may_be_shown_may_be_typed() {
         let given = GivenFields {
             secrets: Vec::new(),
-            fields: vec!["user=api".to_owned(), "action_user=other".to_owned()],
+            fields: vec!["user=api".to_owned(), "other_user=other".to_owned()],
         };
-        let values = given.collect(&mode(), Some("action_"), Ask::Nothing).unwrap();
-        assert_eq!(Value::Object(values), json!({ "user": "api", "action_user": "other" }));
+        let values = given.collect(&mode(), Ask::Nothing).unwrap();
+        assert_eq!(Value::Object(values), json!({ "user": "api", "other_user": "other" }));
     }
 
     #[test]
@@ -272,7 +264,7 @@ mod tests {
     #[test]
     fn unknown_names_list_the_known_ones() {
         let failure = check_refused(&["pasword=@file"], &[]);
-        let second = "For a second credential, for actions: action_user, action_password, action_note";
+        let second = "For a second credential, for actions: other_user, other_password";
         assert_eq!(failure.advice, ["Its fields are: user, password, note", second]);
     }
 }

@@ -220,7 +220,8 @@ async fn providers(wanted: Option<&str>, session: &Session) -> Result<Exit, Fail
         prose("Help", 3),
     ];
     session.output.table(&columns, &field_rows(descriptor))?;
-    if credentials::has_second(descriptor) {
+    let fields = || list(descriptor, "auth_modes").iter().flat_map(|mode| list(mode, "fields"));
+    if fields().any(credentials::is_for_actions) {
         session.output.note(
             "A second credential is for actions alone, so that the first may be one that only reads. Its secrets are \
              given like the others, with `--secret NAME=@FILE`.",
@@ -229,7 +230,7 @@ async fn providers(wanted: Option<&str>, session: &Session) -> Result<Exit, Fail
     Ok(Exit::Ok)
 }
 
-/// The fields of all auth modes, those of a second credential after those of the first.
+/// The fields of all auth modes.
 fn field_rows(descriptor: &Value) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     for mode in list(descriptor, "auth_modes") {
@@ -241,16 +242,6 @@ fn field_rows(descriptor: &Value) -> Vec<Vec<String>> {
                 shown(field, "required"),
                 shown(field, "label"),
                 shown(field, "help"),
-            ]);
-        }
-        for (name, field) in credentials::second_fields(mode, text(descriptor, credentials::PREFIX)) {
-            rows.push(vec![
-                shown(mode, "id"),
-                name,
-                shown(field, "kind"),
-                "no".to_owned(),
-                format!("{} (for actions)", shown(field, "label")),
-                String::new(),
             ]);
         }
     }

@@ -72,7 +72,7 @@ pub(super) const KEYS: &[Key] = &[
         kind: Kind::Address,
         default: "127.0.0.1:8800",
         reach: Reach::Everywhere,
-        help: "Where the web page and the REST interface answer",
+        help: "Where the REST interface answers",
     },
     Key {
         name: "data_dir",

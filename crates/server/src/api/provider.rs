@@ -37,8 +37,6 @@ pub(crate) struct ProviderView {
     device_words: Words,
     /// Ways to authenticate, the recommended one first.
     auth_modes: Vec<AuthModeView>,
-    /// Prefix of the fields of a second credential, for actions; null if there is none.
-    action_credential_prefix: Option<&'static str>,
     /// Path of our document about it.
     documentation: &'static str,
 }
@@ -100,7 +98,6 @@ impl From<&'static provider::Descriptor> for ProviderView {
             organization_words: words(descriptor.organization_words),
             device_words: words(descriptor.device_words),
             auth_modes: descriptor.auth_modes.iter().map(Into::into).collect(),
-            action_credential_prefix: descriptor.action_credential_prefix,
             documentation: descriptor.documentation,
         }
     }

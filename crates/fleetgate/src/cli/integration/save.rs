@@ -99,8 +99,7 @@ pub(super) async fn add(args: &AddArgs, session: &Session) -> Result<Exit, Failu
             prompt::ask_line(&shown(descriptor, "url_label"), None)?
         }
     };
-    let prefix = text(descriptor, credentials::PREFIX);
-    let fields = args.account.fields.collect(mode, prefix, Ask::Missing)?;
+    let fields = args.account.fields.collect(mode, Ask::Missing)?;
     let code = credentials::code_for(mode, args.account.code.as_deref())?;
     let subject = Subject::Draft {
         provider: shown(descriptor, "id"),
@@ -201,7 +200,7 @@ async fn fields_for(
     let descriptor = resolve::provider(&descriptors, &shown(current, "provider"))?;
     let mode = account.auth_mode.clone().unwrap_or_else(|| shown(current, "auth_mode"));
     let mode = choose_mode(descriptor, Some(&mode))?;
-    account.fields.collect(mode, text(descriptor, credentials::PREFIX), ask)
+    account.fields.collect(mode, ask)
 }
 
 /// A key is only saved: whether it works is known after a test or a sync.
