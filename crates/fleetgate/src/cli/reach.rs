@@ -6,22 +6,22 @@ use clap::{Arg, ArgAction, ArgMatches, Command, error::ErrorKind, parser::ValueS
 type Name = (&'static str, &'static str);
 
 const JSON: Name = ("json", "json");
-const QUIET: Name = ("quiet", "quiet");
 
 /// How to reach a server: for the commands that talk to one.
 const SERVER: [Name; 3] =
     [("server", "server"), ("token_file", "token-file"), ("insecure_http", "insecure-http")];
 
-/// Commands on the server's own machine: which of the options of output have no effect there.
+/// Commands on the server's own machine: which of the options of output have no effect there. `--quiet` is taken everywhere:
+/// scripts set it without looking.
 const LOCAL: [(&str, &[Name]); 8] = [
-    ("serve", &[JSON, QUIET]),
+    ("serve", &[JSON]),
     ("demo", &[JSON]),
-    ("migrate", &[QUIET]),
+    ("migrate", &[]),
     ("doctor", &[]),
     ("config", &[]),
     ("user", &[]),
     ("token", &[]),
-    ("exit-codes", &[QUIET]),
+    ("exit-codes", &[]),
 ];
 
 fn without_effect(command: &str) -> impl Iterator<Item = Name> {
@@ -43,7 +43,6 @@ fn stand_in((id, long): Name) -> Arg {
     let arg = Arg::new(id).long(long).global(true).hide(true);
     match id {
         "server" | "token_file" => arg.action(ArgAction::Set),
-        "quiet" => arg.short('q').action(ArgAction::SetTrue),
         _ => arg.action(ArgAction::SetTrue),
     }
 }
