@@ -182,7 +182,7 @@ impl Assets<'_> {
         }
         if let Some(words) = matching.indexed() {
             let (hits,): (i64,) = self.0.db().one(&query::HITS, args![words]).await?;
-            return Ok(hits <= query::FEW_HITS);
+            return Ok(u64::try_from(hits).unwrap_or(0) <= FEW);
         }
         match matching.client() {
             Some(client) if !matches!(sort, AssetSort::Name | AssetSort::Client) => {

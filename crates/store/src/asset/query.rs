@@ -23,7 +23,7 @@ use crate::{
 statements! {
     // Rows that hold the words, of whatever tenant: how many is asked, which is not told.
     HITS = [{engine
-        "SELECT COUNT(*) FROM (SELECT 1 FROM asset_search WHERE asset_search MATCH $1 LIMIT 10001) AS found"
+        "SELECT COUNT(*) FROM (SELECT 1 FROM asset_search WHERE asset_search MATCH $1 LIMIT 4001) AS found"
         "SELECT CAST(0 AS BIGINT) WHERE $1 <> ''"}
     ];
     // Steps from one system to the next in the index, whatever lies between.
@@ -34,10 +34,6 @@ statements! {
     ];
     CLIENT_OF_SITE = ["SELECT client_id FROM client_sites WHERE tenant_id = $1 AND id = $2"];
 }
-
-/// Hits of the text index come in the order of rows and are cheaper to sort than to be met along an order, which is often
-/// correlated with them: `desktop` begins the names it is in. One less than `HITS` counts.
-pub(super) const FEW_HITS: i64 = 10_000;
 
 /// Declares the columns of an [`super::AssetRow`], in the order of its fields: to select them, and by name.
 macro_rules! columns {
