@@ -117,7 +117,6 @@ fn options_without_effect_are_neither_listed_nor_accepted() {
     for typed in [
         "fleetgate serve --json",
         "fleetgate --json demo",
-        "fleetgate serve -q",
         "fleetgate --server http://x doctor",
         "fleetgate user list --token-file f",
         "fleetgate token create --email a@b --name x --insecure-http",
@@ -131,6 +130,9 @@ fn options_without_effect_are_neither_listed_nor_accepted() {
     let cli = check_parses("fleetgate --server http://x --json assets list");
     assert_eq!((cli.api.server.as_deref(), cli.form.json), (Some("http://x"), true));
     assert!(check_parses("fleetgate user list --json").form.json);
+    assert!(
+        check_parses("fleetgate --quiet migrate").form.quiet && check_parses("fleetgate serve -q").form.quiet
+    );
 }
 
 #[test]

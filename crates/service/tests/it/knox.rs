@@ -69,6 +69,21 @@ async fn state(world: &World) -> (ConnectionState, Option<String>) {
 }
 
 on_both_engines! {
+    async fn key_for_actions_goes_with_a_sign_in_by_password(test) {
+        let world = signed_in(test, true, false).await;
+        assert!(view(&world).await.warnings.iter().any(|warning| warning.code == "one_credential"));
+        let key = ("action_tacticalrmm_api_key".to_owned(), secret(&world.server.accounts().api_key));
+        let draft = Draft { fields: [key].into(), ..Draft::default() };
+        world.services.integrations.update(&world.ctx(), world.id, draft, None).await.unwrap();
+        let view = view(&world).await;
+        assert!(view.warnings.iter().all(|warning| warning.code != "one_credential"));
+        assert!(view.secrets.iter().any(|secret| secret.name == "action_tacticalrmm_api_key"));
+        let unknown = ("action_tacticalrmm_password".to_owned(), secret("x"));
+        let draft = Draft { fields: [unknown].into(), ..Draft::default() };
+        let refused = world.services.integrations.update(&world.ctx(), world.id, draft, None).await.unwrap_err();
+        assert!(matches!(refused, ServiceError::Invalid { code: "field_unknown", .. }), "{refused:?}");
+    }
+
     async fn stored_totp_secret_signs_in_and_renews_a_dead_token_by_itself(test) {
         let world = signed_in(test, true, false).await;
         assert_eq!(state(&world).await, (ConnectionState::Connected, None));
