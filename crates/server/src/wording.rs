@@ -22,7 +22,7 @@ const EXAMPLES: [(&str, &str); 10] = [
     ("sync_interval_s", "3600"),
     ("missing_brake_percent", "20"),
     ("permissions", "[\"assets:read\"]"),
-    ("min_score", "0.9"),
+    ("min_score", "95"),
     ("days", "90"),
     ("limit", "50"),
     ("version", "3"),

@@ -109,7 +109,7 @@ impl Text<'_> {
         match (self, engine) {
             (Text::Declared(sql), Engine::Sqlite) => sql.sqlite.into_sql_str(),
             (Text::Declared(sql), Engine::Postgres) => sql.postgres.into_sql_str(),
-            // Safe: put together from constant fragments only; all values are bound.
+            // Safe: put together from constant fragments and numbers of ours; all that comes from outside is bound.
             (Text::Composed(text), _) => AssertSqlSafe(text).into_sql_str(),
         }
     }

@@ -211,13 +211,13 @@ impl KnownRow {
                 asset_id: AssetId::from_db(&self.asset_id).map_err(|_| corrupt())?,
                 organization_id: OrganizationId::from_db(&self.organization_id).map_err(|_| corrupt())?,
                 content_hash: self.content_hash,
-                presence: Presence {
-                    last_seen: (self.last_seen > 0).then_some(Time(self.last_seen)),
-                    vendor_status: self.vendor_status.as_deref().and_then(Status::from_name),
-                    booted_at: self.booted_at.map(Time),
-                    user: self.user_name,
-                    user_is_current: self.user_is_current,
-                },
+                presence: presence_of(
+                    self.last_seen,
+                    self.vendor_status.as_deref(),
+                    self.booted_at,
+                    self.user_name,
+                    self.user_is_current,
+                ),
                 status: Status::from_name(&self.status).ok_or_else(corrupt)?,
                 missing_since: self.missing_since.map(Time),
                 absent_passes: u32::try_from(self.absent_passes).unwrap_or(u32::MAX),
@@ -229,6 +229,23 @@ impl KnownRow {
             detail_at: self.detail_at.map(Time),
             macs: detail.and_then(std::result::Result::ok).map(|d| d.macs).unwrap_or_default(),
         })
+    }
+}
+
+/// The presence that these columns of `device_presence` hold.
+pub(crate) fn presence_of(
+    last_seen: i64,
+    vendor_status: Option<&str>,
+    booted_at: Option<i64>,
+    user: Option<String>,
+    user_is_current: bool,
+) -> Presence {
+    Presence {
+        last_seen: (last_seen > 0).then_some(Time(last_seen)),
+        vendor_status: vendor_status.and_then(Status::from_name),
+        booted_at: booted_at.map(Time),
+        user,
+        user_is_current,
     }
 }
 

@@ -1,4 +1,5 @@
-//! List queries put together from constant fragments: lead, filter, position, order. Values are always bound.
+//! List queries put together from constant fragments: lead, filter, position, order. What comes from outside is always
+//! bound; the one number in the text is the size of the page.
 //!
 //! A page is chosen in an inner query over as few tables and columns as its filter and order need; the rest is joined to
 //! its rows alone. SQLite keeps no statistics here, so what leads the inner query is decided by [`Lead`] and said with
@@ -21,7 +22,8 @@ use crate::{
 };
 
 statements! {
-    // Rows that hold the words, of whatever tenant: how many is asked, which is not told.
+    // Rows that hold the words, of whatever tenant: it only decides what leads, and is told to nobody. Counts one more than
+    // `FEW`.
     HITS = [{engine
         "SELECT COUNT(*) FROM (SELECT 1 FROM asset_search WHERE asset_search MATCH $1 LIMIT 4001) AS found"
         "SELECT CAST(0 AS BIGINT) WHERE $1 <> ''"}

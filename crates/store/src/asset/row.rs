@@ -5,7 +5,6 @@ use std::time::Duration;
 use domain::{
     Time,
     asset::{Asset, AssetSource, AssetType},
-    device::Presence,
     id::{AssetId, ClientId, DeviceId, IntegrationId, OrganizationId, SiteId, TypedId},
     integration::IntegrationSettings,
     status::{self, Status, Thresholds},
@@ -13,7 +12,10 @@ use domain::{
 use serde::{Deserialize, Deserializer};
 use sqlx::FromRow;
 
-use crate::error::{Result, StoreError};
+use crate::{
+    device::presence_of,
+    error::{Result, StoreError},
+};
 
 /// Columns of an asset with its client, site, device, organization and integration. Comes as a row, or as a JSON array in
 /// the order of its fields: `columns!` in `query` has the same.
@@ -118,13 +120,13 @@ impl AssetRow {
             status_stale: !self.is_active || status::is_stale(observed_at, interval, now),
             thresholds,
             thresholds_assumed: own.is_none(),
-            presence: Presence {
-                last_seen: (self.last_seen > 0).then_some(Time(self.last_seen)),
-                vendor_status: self.vendor_status.as_deref().and_then(Status::from_name),
-                booted_at: self.booted_at.map(Time),
-                user: self.user_name,
-                user_is_current: self.user_is_current,
-            },
+            presence: presence_of(
+                self.last_seen,
+                self.vendor_status.as_deref(),
+                self.booted_at,
+                self.user_name,
+                self.user_is_current,
+            ),
             facts: serde_json::from_str(&self.facts).map_err(|_| corrupt())?,
             facts_at: Time(self.facts_at),
             detail: self.detail.as_deref().map(serde_json::from_str).transpose().map_err(|_| corrupt())?,
