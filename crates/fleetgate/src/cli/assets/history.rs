@@ -70,7 +70,10 @@ fn changes(event: &Value, names: &Names) -> String {
         }
         Some("status_changed") => arrow(&shown(data, "from"), &shown(data, "to")),
         _ => match find(data, "fields").and_then(Value::as_object) {
-            Some(fields) => fields.iter().map(change).collect::<Vec<_>>().join(", "),
+            Some(fields) => {
+                let by = text(data, "by").map(|who| format!("by {who}"));
+                fields.iter().map(change).chain(by).collect::<Vec<_>>().join(", ")
+            }
             None => shown(event, "data"),
         },
     }
@@ -116,6 +119,8 @@ mod tests {
         let fields = json!({ "fields": { "os": ["A", "B"], "lan_ips": [null, ["1", "2"]] } });
         check("asset_updated", fields, "lan ips: (none) -> 1, 2, os: A -> B");
         check("asset_updated", json!({ "by": "ann@example.com" }), "by: ann@example.com");
+        let edited = json!({ "by": "ann@example.com", "fields": { "note": [null, "look"] } });
+        check("asset_updated", edited, "note: (none) -> look, by ann@example.com");
         check("asset_created", Value::Null, "");
     }
 }
