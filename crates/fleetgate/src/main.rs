@@ -19,8 +19,23 @@ use crate::{
     output::Output,
 };
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
+    // Reads of SQLite happen in the runtime's own threads: so many more than cores, and the rest goes on beside them.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores + store::READERS)
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(start()),
+        Err(error) => {
+            eprintln!("Error: cannot start threads: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start() -> ExitCode {
     // Fails only if another part of the process was first, and then one is installed.
     let _installed_before = rustls::crypto::ring::default_provider().install_default();
     let cli = match Cli::read_from(std::env::args_os()) {

@@ -6,7 +6,7 @@ use domain::{
     client::name_key,
     event::kind,
     id::{AssetId, ProposalId, TypedId},
-    page::{Page, PageRequest, Total},
+    page::{Page, PageRequest},
 };
 use sqlx::FromRow;
 
@@ -14,29 +14,27 @@ use crate::{
     Tenant,
     client::bounded_total,
     cursor::{self, Cursor},
-    db::{Engine, args},
+    db::args,
     device::{index_text, unindex_text},
     error::{Result, StoreError},
     event::{self, EventSource, NewEvent, to_json},
     sql::statements,
 };
 
+mod around;
+mod list;
 mod order;
 mod query;
 mod row;
 
+pub(crate) use around::ALL as AROUND_STATEMENTS;
+use list::List;
 use order::Order;
 pub(crate) use query::ALL as QUERY_STATEMENTS;
-use query::Matching;
 #[cfg(test)]
 pub(crate) use query::examples;
-use row::{AssetRow, Settings};
 
 statements! {
-    COUNT_KEPT = [
-        "SELECT CAST(COALESCE(SUM(n), 0) AS BIGINT) FROM asset_counts WHERE tenant_id = $1 \
-         AND ($2 = '' OR client_id = $2) AND ($3 = '' OR rmm_provider = $3)"
-    ];
     LOCKED = ["SELECT locked, primary_device_id FROM assets WHERE tenant_id = $1 AND id = $2"];
     UPDATE = [
         "UPDATE assets SET name = $3, name_key = $4, asset_type = $5, note = $6, locked = $7, search_text = $8, \
@@ -59,9 +57,6 @@ statements! {
          WHERE tenant_id = $1 AND id = $2"
     ];
 }
-
-/// So many are sorted rather than met along an order: of 100,000 assets, 4,000 of them fill a page after 1,250.
-const FEW: u64 = 4_000;
 
 /// Columns of an asset that a person's change writes.
 #[derive(Clone, Debug)]
@@ -120,8 +115,8 @@ pub struct Assets<'a>(pub(crate) &'a Tenant<'a>);
 impl Assets<'_> {
     /// One asset.
     pub async fn get(&self, id: AssetId) -> Result<Asset> {
-        let (text, values) = query::one(self.0.id, id);
-        self.0.db().one::<AssetRow>(text, values).await?.into_asset(&mut Settings::default(), self.0.now)
+        let (tenant, now) = (self.0.id, self.0.now);
+        self.0.db().reading(move |read| Box::pin(async move { list::one(read, tenant, now, id).await })).await
     }
 
     /// A page of the assets that match, each without its `detail`. `limit` may be larger than a page of the API.
@@ -132,11 +127,8 @@ impl Assets<'_> {
         direction: Direction,
         page: &PageRequest,
     ) -> Result<Page<Asset>> {
-        let matching = Matching::resolve(self.0, filter).await?;
-        let total = self.total(&matching).await?;
-        let order = Order { sort, direction };
-        let (items, next_cursor) = self.page_of(&matching, Some(total), order, page).await?;
-        Ok(Page { items, next_cursor, total })
+        let list = self.question(filter, Order { sort, direction }, page);
+        self.0.db().reading(move |read| Box::pin(async move { list.counted(read).await })).await
     }
 
     /// The same page without counting: for exports.
@@ -147,74 +139,12 @@ impl Assets<'_> {
         direction: Direction,
         page: &PageRequest,
     ) -> Result<(Vec<Asset>, Option<String>)> {
-        let matching = Matching::resolve(self.0, filter).await?;
-        self.page_of(&matching, None, Order { sort, direction }, page).await
+        let list = self.question(filter, Order { sort, direction }, page);
+        self.0.db().reading(move |read| Box::pin(async move { list.uncounted(read).await })).await
     }
 
-    async fn page_of(
-        &self,
-        matching: &Matching<'_>,
-        counted: Option<Total>,
-        order: Order,
-        page: &PageRequest,
-    ) -> Result<(Vec<Asset>, Option<String>)> {
-        let after = order.read_cursor(page.cursor.as_deref())?;
-        let lead = matching.lead(order.sort, self.are_few(matching, counted, order.sort).await?);
-        let limit = i64::from(page.limit) + 1;
-        let (text, values) = matching.page(lead, order, &after, limit);
-        let mut rows: Vec<AssetRow> = self.0.db().packed(text, values).await?;
-        if self.0.store.engine() == Engine::Sqlite {
-            order.sort(&mut rows);
-        }
-        let (rows, next_cursor) = cursor::cut(rows, page.limit, |row| order.cursor_after(row));
-        let items = row::into_assets(rows, self.0.now)?;
-        Ok((items, next_cursor))
-    }
-
-    /// Are there so few that sorting them costs less than reading along the order until a page is full?
-    async fn are_few(
-        &self,
-        matching: &Matching<'_>,
-        counted: Option<Total>,
-        sort: AssetSort,
-    ) -> Result<bool> {
-        if let Some(Total::Exact(n)) = counted {
-            return Ok(n <= FEW);
-        }
-        if let Some(words) = matching.indexed() {
-            let (hits,): (i64,) = self.0.db().one(&query::HITS, args![words]).await?;
-            return Ok(u64::try_from(hits).unwrap_or(0) <= FEW);
-        }
-        match matching.client() {
-            Some(client) if !matches!(sort, AssetSort::Name | AssetSort::Client) => {
-                Ok(self.kept_count(client, "").await? <= FEW)
-            }
-            _ => Ok(false),
-        }
-    }
-
-    /// A kept counter answers where there is one; else counting stops at a thousand.
-    async fn total(&self, matching: &Matching<'_>) -> Result<Total> {
-        let filter = matching.filter;
-        let of_counter = AssetFilter {
-            client_id: filter.client_id,
-            provider: filter.provider.clone(),
-            ..AssetFilter::default()
-        };
-        if *filter == of_counter {
-            let client = matching.client().unwrap_or_default();
-            let provider = filter.provider.as_deref().unwrap_or_default();
-            return Ok(Total::Exact(self.kept_count(client, provider).await?));
-        }
-        let (text, values) = matching.count();
-        let (n,): (i64,) = self.0.db().one(text, values).await?;
-        Ok(bounded_total(n))
-    }
-
-    /// Assets of a client and a provider; an empty text stands for all.
-    async fn kept_count(&self, client: &str, provider: &str) -> Result<u64> {
-        let (n,): (i64,) = self.0.db().one(&COUNT_KEPT, args![self.0.id, client, provider]).await?;
-        Ok(u64::try_from(n).unwrap_or(0))
+    fn question(&self, filter: &AssetFilter, order: Order, page: &PageRequest) -> List {
+        List { tenant: self.0.id, now: self.0.now, filter: filter.clone(), order, page: page.clone() }
     }
 
     /// Writes what a person changed.

@@ -14,7 +14,6 @@ use std::{
 };
 
 use domain::Time;
-use serde::de::DeserializeOwned;
 use sqlx::{
     Connection, FromRow, PgPool, Postgres, Sqlite, SqlitePool, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions, PgRow},
@@ -44,8 +43,12 @@ macro_rules! bound {
 
 mod group;
 mod reach;
+mod reading;
 
 use group::GroupWriter;
+pub use reading::READERS;
+use reading::Readers;
+pub(crate) use reading::{LiteRow, Read, Reading, lite_row};
 
 /// Oldest SQLite without the "WAL reset" bug, in which a commit racing a checkpoint could be lost (3.51.3).
 const MIN_SQLITE: i64 = 3_051_003;
@@ -87,7 +90,7 @@ pub(crate) struct Db {
 
 #[derive(Clone, Debug)]
 enum Pools {
-    Sqlite { write: SqlitePool, read: SqlitePool, group: GroupWriter },
+    Sqlite { write: SqlitePool, read: SqlitePool, readers: Readers, group: GroupWriter },
     Postgres(PgPool),
 }
 
@@ -237,18 +240,15 @@ impl Db {
         Ok(rows)
     }
 
-    /// All rows of a read that SQLite answers as one text, a JSON array of rows: its driver hands each row from thread to
-    /// thread, which for a page of fifty costs more than reading it. PostgreSQL answers with ordinary rows.
-    pub(crate) async fn packed<T: Row + DeserializeOwned>(
-        &self,
-        text: Text<'_>,
-        args: Vec<Value>,
-    ) -> Result<Vec<T>> {
-        if self.engine() == Engine::Postgres {
-            return self.all(text, args).await;
+    /// Several reads of one state of the database.
+    pub(crate) async fn reading<T: Send + 'static>(&self, work: impl Read<T>) -> Result<T> {
+        if let Pools::Sqlite { readers, .. } = &self.pools {
+            return readers.read(Arc::clone(&self.statements), work).await;
         }
-        let (rows,): (String,) = self.one(text, args).await?;
-        serde_json::from_str(&rows).map_err(|_| StoreError::Corrupt { what: "packed rows" })
+        let mut reading = Reading::of_transaction(self.begin().await?);
+        let found = work(&mut reading).await?;
+        reading.end().await?;
+        Ok(found)
     }
 
     /// The first row of a read, if there is one.
@@ -303,7 +303,8 @@ impl Db {
     /// Closes all connections; SQLite folds its log into the file.
     pub(crate) async fn close(&self) {
         match &self.pools {
-            Pools::Sqlite { write, read, .. } => {
+            Pools::Sqlite { write, read, readers, .. } => {
+                readers.close();
                 read.close().await;
                 write.close().await;
             }
@@ -434,8 +435,8 @@ async fn open_sqlite(path: &Path) -> Result<Pools> {
         .connect_with(writer)
         .await?;
     check_sqlite_version(&write).await?;
-    // Two cores are busy with fewer. Composed lists have many texts, and a prepared one is large.
-    let readers = common.read_only(true).pragma("cache_size", "-16000").statement_cache_capacity(60);
+    // Lists, which read most, have connections of their own.
+    let readers = common.read_only(true).pragma("cache_size", "-4000").statement_cache_capacity(100);
     let read = SqlitePoolOptions::new()
         .max_connections(3)
         // A connection to a file does not die by itself, and asking it goes to another thread and back.
@@ -444,7 +445,7 @@ async fn open_sqlite(path: &Path) -> Result<Pools> {
         .idle_timeout(Duration::from_secs(300))
         .connect_lazy_with(readers);
     let group = GroupWriter::start(write.clone());
-    Ok(Pools::Sqlite { write, read, group })
+    Ok(Pools::Sqlite { write, read, readers: Readers::of(path), group })
 }
 
 async fn check_sqlite_version(pool: &SqlitePool) -> Result<()> {

@@ -73,3 +73,12 @@ impl From<sqlx::Error> for StoreError {
         StoreError::Unavailable(Box::new(error))
     }
 }
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error {
+            rusqlite::Error::QueryReturnedNoRows => StoreError::NotFound,
+            other => StoreError::Unavailable(Box::new(other)),
+        }
+    }
+}

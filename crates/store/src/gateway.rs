@@ -12,9 +12,9 @@ use tracing::warn;
 
 use crate::{
     Store, Tenant,
-    db::args,
+    db::{args, lite_row},
     error::{Result, StoreError},
-    people::{IDLE_TIMEOUT, TOUCH_AFTER, TokenInfo, User, digest, email_key},
+    people::{IDLE_TIMEOUT, TOUCH_AFTER, TokenInfo, User, digest, email_key, token, user},
     sql::statements,
 };
 
@@ -52,13 +52,19 @@ impl Store {
     /// The session of this secret, unless it has ended. Notes its use once a minute.
     pub async fn find_session(&self, secret: &str, now: Time) -> Result<Option<SessionUser>> {
         let hash = digest(secret);
-        let row: Option<SessionRow> =
-            self.db.maybe(&FIND_SESSION, args![hash.as_str(), now, now - IDLE_TIMEOUT]).await?;
-        let Some(row) = row else { return Ok(None) };
+        let values = args![hash.as_str(), now, now - IDLE_TIMEOUT];
+        let found = self.db.reading(move |read| {
+            Box::pin(async move {
+                let row: Option<SessionRow> = read.maybe(&FIND_SESSION, values).await?;
+                let Some(row) = row else { return Ok(None) };
+                let user = user::get(read, TenantId(row.tenant_id), read_id(&row.user_id)?).await?;
+                Ok(Some((row, user)))
+            })
+        });
+        let Some((row, user)) = found.await? else { return Ok(None) };
         if now >= Time(row.last_used_at) + TOUCH_AFTER {
             noted(self.db.write(&TOUCH_SESSION, args![hash, now]).await);
         }
-        let user = self.found(row.tenant_id, now).users().get(read_id(&row.user_id)?).await?;
         Ok(Some(SessionUser { session: read_id(&row.id)?, user, expires_at: Time(row.expires_at) }))
     }
 
@@ -69,11 +75,18 @@ impl Store {
     }
 
     /// The token of this text, working or not.
-    pub async fn find_token(&self, text: &str, now: Time) -> Result<Option<TokenUser>> {
-        let found: Option<(i64, String)> = self.db.maybe(&FIND_TOKEN, args![digest(text)]).await?;
-        let Some((tenant, token)) = found else { return Ok(None) };
-        let (token, user) = self.found(tenant, now).tokens().with_user(read_id::<TokenId>(&token)?).await?;
-        Ok(Some(TokenUser { token, user }))
+    pub async fn find_token(&self, text: &str) -> Result<Option<TokenUser>> {
+        let values = args![digest(text)];
+        let found = self.db.reading(move |read| {
+            Box::pin(async move {
+                let found: Option<(i64, String)> = read.maybe(&FIND_TOKEN, values).await?;
+                let Some((tenant, token)) = found else { return Ok(None) };
+                let (token, user) =
+                    token::with_user(read, TenantId(tenant), read_id::<TokenId>(&token)?).await?;
+                Ok(Some(TokenUser { token, user }))
+            })
+        });
+        found.await
     }
 
     /// Notes the use of a token, once a minute.
@@ -108,6 +121,8 @@ struct SessionRow {
     last_used_at: i64,
     expires_at: i64,
 }
+
+lite_row! { SessionRow { id, tenant_id, user_id, last_used_at, expires_at } }
 
 statements! {
     PING = ["SELECT CAST(1 AS BIGINT)"];

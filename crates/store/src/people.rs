@@ -9,8 +9,8 @@ pub mod throttle;
 mod installation;
 mod opaque;
 mod session;
-mod token;
-mod user;
+pub(crate) mod token;
+pub(crate) mod user;
 
 pub use installation::{InstallationKind, InstallationState, Setup, SetupState};
 pub use session::{NewSession, Sessions};

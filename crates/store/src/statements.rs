@@ -16,6 +16,7 @@ pub fn all() -> Vec<(&'static str, &'static Sql)> {
         absence::ALL,
         asset::ALL,
         asset::QUERY_STATEMENTS,
+        asset::AROUND_STATEMENTS,
         client::ALL,
         detail::ALL,
         device::ALL,

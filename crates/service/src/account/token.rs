@@ -43,7 +43,7 @@ impl Accounts {
         if text.len() > MAX_TEXT_BYTES {
             return Err(refused());
         }
-        let Some(found) = self.store.find_token(text, now).await? else { return Err(refused()) };
+        let Some(found) = self.store.find_token(text).await? else { return Err(refused()) };
         let (token, user) = (found.token, found.user);
         let why_not = if token.revoked_at.is_some() {
             Some("revoked")

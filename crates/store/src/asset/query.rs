@@ -13,9 +13,8 @@ use domain::{
 
 use super::order::Order;
 use crate::{
-    Tenant,
     cursor::{self, Cursor},
-    db::{Engine, Text, Value, args},
+    db::{Engine, Reading, Text, Value, args},
     error::Result,
     event::to_json,
     sql::statements,
@@ -34,32 +33,30 @@ statements! {
          SELECT (SELECT MIN(a.os) FROM assets a WHERE a.tenant_id = $1 AND a.os > t.os) FROM t WHERE t.os IS NOT NULL) \
          SELECT os FROM t WHERE os IS NOT NULL AND lower(os) LIKE $2 ESCAPE '\\'"
     ];
+    COUNT_KEPT = [
+        "SELECT CAST(COALESCE(SUM(n), 0) AS BIGINT) FROM asset_counts WHERE tenant_id = $1 \
+         AND ($2 = '' OR client_id = $2) AND ($3 = '' OR rmm_provider = $3)"
+    ];
     CLIENT_OF_SITE = ["SELECT client_id FROM client_sites WHERE tenant_id = $1 AND id = $2"];
 }
 
-/// Declares the columns of an [`super::AssetRow`], in the order of its fields: to select them, and by name.
+/// Declares the columns of an [`super::AssetRow`], in the order of its fields.
 macro_rules! columns {
     ($first:literal as $first_name:literal $(, $from:literal as $name:literal)+ $(,)?) => {
         const COLUMNS: &str =
             concat!("SELECT ", $first, " AS ", $first_name $(, ", ", $from, " AS ", $name)+);
-        const PACKED: &str = concat!(
-            "SELECT json_group_array(json_array(", $first_name $(, ", ", $name)+, ", detail)) FROM ("
-        );
     };
 }
 
 columns! {
-    "a.id" as "id", "a.client_id" as "client_id", "c.name" as "client_name", "c.name_key" as "client_key",
-    "a.site_id" as "site_id", "s.name" as "site_name", "a.name" as "name", "a.name_key" as "name_key",
-    "a.asset_type" as "asset_type", "a.os" as "os", "a.locked" as "locked", "a.note" as "note",
-    "a.status" as "status", "o.observed_at" as "observed_at", "d.listed_at" as "listed_at",
-    "i.is_active" as "is_active", "i.settings" as "settings", "p.last_seen" as "last_seen",
+    "a.id" as "id", "a.client_id" as "client_id", "a.site_id" as "site_id", "a.name" as "name",
+    "a.name_key" as "name_key", "a.asset_type" as "asset_type", "a.os" as "os", "a.locked" as "locked",
+    "a.note" as "note", "a.status" as "status", "d.listed_at" as "listed_at", "p.last_seen" as "last_seen",
     "p.vendor_status" as "vendor_status", "p.booted_at" as "booted_at", "p.user_name" as "user_name",
     "p.user_is_current" as "user_is_current", "p.offline_minutes" as "offline_minutes",
     "p.overdue_minutes" as "overdue_minutes", "d.facts" as "facts", "d.facts_at" as "facts_at",
-    "d.detail_at" as "detail_at", "a.rmm_provider" as "rmm_provider", "i.id" as "integration_id",
-    "i.name" as "integration_name", "d.id" as "device_id", "d.external_id" as "external_id",
-    "o.id" as "organization_id", "o.external_id" as "organization_external_id", "o.name" as "organization_name",
+    "d.detail_at" as "detail_at", "a.rmm_provider" as "rmm_provider", "d.integration_id" as "integration_id",
+    "d.id" as "device_id", "d.external_id" as "external_id", "d.organization_id" as "organization_id",
     "d.missing_since" as "missing_since", "d.missing_note" as "missing_note", "a.created_at" as "created_at",
     "a.updated_at" as "updated_at",
 }
@@ -68,13 +65,14 @@ columns! {
 const WITH_DETAIL: &str = ", d.detail AS detail";
 const WITHOUT_DETAIL: &str = ", CAST(NULL AS TEXT) AS detail";
 
-const JOINS: &str = " CROSS JOIN clients c CROSS JOIN device_presence p CROSS JOIN rmm_devices d \
-    CROSS JOIN rmm_organization_mappings o CROSS JOIN rmm_integrations i \
-    LEFT JOIN client_sites s ON s.tenant_id = a.tenant_id AND s.id = a.site_id";
+/// The key of the client's name, where the order asks for it.
+const CLIENT_KEY: &str = ", k.client_key AS client_key";
+const NO_CLIENT_KEY: &str = ", '' AS client_key";
 
-const TIES: &str = " WHERE a.tenant_id = $1 AND c.tenant_id = $1 AND c.id = a.client_id AND p.tenant_id = $1 \
-    AND p.device_id = a.primary_device_id AND d.tenant_id = $1 AND d.id = a.primary_device_id AND o.tenant_id = $1 \
-    AND o.id = d.organization_id AND i.tenant_id = $1 AND i.id = d.integration_id";
+const JOINS: &str = " CROSS JOIN device_presence p CROSS JOIN rmm_devices d";
+
+const TIES: &str = " WHERE a.tenant_id = $1 AND p.tenant_id = $1 AND p.device_id = a.primary_device_id \
+    AND d.tenant_id = $1 AND d.id = a.primary_device_id";
 
 /// What a query reads first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,19 +110,22 @@ pub(super) struct Matching<'a> {
 }
 
 impl<'a> Matching<'a> {
-    pub(super) async fn resolve(tenant: &Tenant<'_>, filter: &'a AssetFilter) -> Result<Matching<'a>> {
-        let mut matching = Matching::of_words(tenant.store.engine(), tenant.id, filter);
+    pub(super) async fn resolve(
+        read: &mut Reading,
+        tenant: TenantId,
+        filter: &'a AssetFilter,
+    ) -> Result<Matching<'a>> {
+        let mut matching = Matching::of_words(read.engine(), tenant, filter);
         if let Some(id) = filter.client_id {
             matching.client = Some(id.to_db());
         } else if let Some(site) = filter.site_id {
-            let found: Option<(String,)> =
-                tenant.db().maybe(&CLIENT_OF_SITE, args![tenant.id, site.to_db()]).await?;
+            let found: Option<(String,)> = read.maybe(&CLIENT_OF_SITE, args![tenant, site.to_db()]).await?;
             // An unknown site has no client, and no asset.
             matching.client = Some(found.map(|(id,)| id).unwrap_or_default());
         }
         if let Some(os) = &filter.os {
             let pattern = format!("{}%", cursor::escape_like(&os.trim().to_lowercase()));
-            let found: Vec<(String,)> = tenant.db().all(&SYSTEMS, args![tenant.id, pattern]).await?;
+            let found: Vec<(String,)> = read.all(&SYSTEMS, args![tenant, pattern]).await?;
             let found: Vec<String> = found.into_iter().map(|(os,)| os).collect();
             matching.systems = Some(to_json(&found)?);
         }
@@ -185,11 +186,19 @@ impl<'a> Matching<'a> {
         }
     }
 
-    /// By client: those of one client are in order already.
+    /// By client: those of one client are in order of their names.
     fn by_client(&self, are_few: bool) -> Lead {
         match self.narrow() {
-            Some(lead) if are_few && self.client.is_none() => lead,
+            Some(lead) if are_few || self.client.is_some() => lead,
             _ => Lead::Clients,
+        }
+    }
+
+    /// Keys of an order that differ among the rows that match: those of one client share its name.
+    fn keys(&self, order: Order) -> &'static [&'static str] {
+        match order.keys() {
+            [_, _, within @ ..] if order.sort == AssetSort::Client && self.client.is_some() => within,
+            keys => keys,
         }
     }
 
@@ -218,8 +227,7 @@ impl<'a> Matching<'a> {
         self.filter.seen_after.is_some() || self.filter.seen_before.is_some()
     }
 
-    /// A page of at most `limit` rows after a cursor, packed as [`crate::db::Db::packed`] reads them; on SQLite in no
-    /// promised order.
+    /// A page of at most `limit` rows after a cursor; on SQLite in no promised order.
     pub(super) fn page(
         &self,
         lead: Lead,
@@ -228,25 +236,25 @@ impl<'a> Matching<'a> {
         limit: i64,
     ) -> (Text<'static>, Vec<Value>) {
         let mut builder = Builder::new(self.engine, self.tenant);
-        if self.engine == Engine::Sqlite {
-            builder.push(PACKED);
-        }
         builder.push(COLUMNS);
         builder.push(WITHOUT_DETAIL);
+        let of_client = order.sort == AssetSort::Client;
+        builder.push(if of_client { CLIENT_KEY } else { NO_CLIENT_KEY });
         builder.push(" FROM (SELECT a.row_id");
-        builder.from(lead, self, order.sort == AssetSort::Client, order.sort == AssetSort::LastSeen);
+        builder.push(if of_client { ", c.name_key AS client_key" } else { "" });
+        builder.from(lead, self, of_client, order.sort == AssetSort::LastSeen);
         builder.filter(lead, self);
-        builder.position(order, after);
-        builder.text.push_str(&order.by(order.keys()));
+        let keys = self.keys(order);
+        builder.position(order, keys, after);
+        builder.text.push_str(&order.by(keys));
         // Not bound: SQLite would prepare the statement anew at each new value, to plan with it.
         builder.text.push_str(&format!(" LIMIT {limit}"));
         builder.push(") AS k CROSS JOIN assets a");
         builder.push(JOINS);
         builder.push(TIES);
         builder.push(" AND a.row_id = k.row_id");
-        match self.engine {
-            Engine::Sqlite => builder.push(")"),
-            Engine::Postgres => builder.text.push_str(&order.by(order.columns())),
+        if self.engine == Engine::Postgres {
+            builder.text.push_str(&order.by(order.columns()));
         }
         builder.finish()
     }
@@ -426,14 +434,15 @@ impl Builder {
         }
     }
 
-    /// After a cursor.
-    fn position(&mut self, order: Order, after: &Cursor) {
+    /// After a cursor, by the last of its keys.
+    fn position(&mut self, order: Order, keys: &[&str], after: &Cursor) {
         if after.is_start() {
             return;
         }
         let down = order.is_descending();
         let position = order.position(after);
-        if order.sort == AssetSort::Client {
+        let position = position.get(position.len().saturating_sub(keys.len())..).unwrap_or_default();
+        if order.sort == AssetSort::Client && keys.len() == order.keys().len() {
             // Narrows the leading table; the whole comparison below spans two tables and cannot use an index.
             let first = position.get(..2).unwrap_or_default().to_vec();
             let fragment =
@@ -443,15 +452,15 @@ impl Builder {
         let sign = if down { "<" } else { ">" };
         let from = self.values.len();
         let marks: Vec<String> = (1..=position.len()).map(|n| format!("${}", from + n)).collect();
-        self.values.extend(position);
-        self.text.push_str(&format!(" AND ({}) {sign} ({})", order.keys().join(", "), marks.join(", ")));
+        self.values.extend_from_slice(position);
+        self.text.push_str(&format!(" AND ({}) {sign} ({})", keys.join(", "), marks.join(", ")));
     }
 }
 
 /// One asset by its id, with its detail.
 pub(super) fn one(tenant: TenantId, id: AssetId) -> (Text<'static>, Vec<Value>) {
     let mut builder = Builder::new(Engine::Sqlite, tenant);
-    for fragment in [COLUMNS, WITH_DETAIL, " FROM assets a", JOINS, TIES] {
+    for fragment in [COLUMNS, WITH_DETAIL, NO_CLIENT_KEY, " FROM assets a", JOINS, TIES] {
         builder.push(fragment);
     }
     builder.bind(" AND a.id = ?", args![id.to_db()]);

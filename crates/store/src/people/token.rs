@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{User, digest, opaque, user::UserRow};
 use crate::{
     Tenant,
-    db::args,
+    db::{LiteRow, Reading, args, lite_row},
     error::{Result, StoreError},
     new_id,
     sql::statements,
@@ -117,22 +117,6 @@ impl Tokens<'_> {
         row.try_into()
     }
 
-    /// The token of this id and the user it acts for.
-    pub(crate) async fn with_user(&self, id: TokenId) -> Result<(TokenInfo, User)> {
-        let row: TokenUserRow = self.tenant.db().one(&WITH_USER, args![self.tenant.id, id.to_db()]).await?;
-        let user = UserRow {
-            tenant_id: row.token.tenant_id,
-            id: row.token.user_id.clone(),
-            email: row.user_email,
-            name: row.user_name,
-            role: row.user_role,
-            disabled_at: row.user_disabled_at,
-            created_at: row.user_created_at,
-            updated_at: row.user_updated_at,
-        };
-        Ok((row.token.try_into()?, user.try_into()?))
-    }
-
     /// All tokens of the tenant, the newest first.
     pub async fn list(&self) -> Result<Vec<TokenInfo>> {
         let rows: Vec<TokenRow> = self.tenant.db().all(&LIST, args![self.tenant.id]).await?;
@@ -153,6 +137,26 @@ impl Tokens<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// The token of this id and the user it acts for.
+pub(crate) async fn with_user(
+    read: &mut Reading,
+    tenant: TenantId,
+    id: TokenId,
+) -> Result<(TokenInfo, User)> {
+    let row: TokenUserRow = read.one(&WITH_USER, args![tenant, id.to_db()]).await?;
+    let user = UserRow {
+        tenant_id: row.token.tenant_id,
+        id: row.token.user_id.clone(),
+        email: row.user_email,
+        name: row.user_name,
+        role: row.user_role,
+        disabled_at: row.user_disabled_at,
+        created_at: row.user_created_at,
+        updated_at: row.user_updated_at,
+    };
+    Ok((row.token.try_into()?, user.try_into()?))
 }
 
 const fn prefix(kind: TokenKind) -> &'static str {
@@ -187,6 +191,26 @@ struct TokenUserRow {
     user_disabled_at: Option<i64>,
     user_created_at: i64,
     user_updated_at: i64,
+}
+
+lite_row! {
+    TokenRow {
+        tenant_id, id, user_id, kind, name, permissions, last_four, created_at, expires_at, revoked_at, last_used_at,
+    }
+}
+
+impl LiteRow for TokenUserRow {
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(TokenUserRow {
+            token: TokenRow::read(row)?,
+            user_email: row.get(11)?,
+            user_name: row.get(12)?,
+            user_role: row.get(13)?,
+            user_disabled_at: row.get(14)?,
+            user_created_at: row.get(15)?,
+            user_updated_at: row.get(16)?,
+        })
+    }
 }
 
 impl TryFrom<TokenRow> for TokenInfo {

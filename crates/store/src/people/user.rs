@@ -9,7 +9,7 @@ use domain::{
 use super::{email_key, installation};
 use crate::{
     Tenant, Tx,
-    db::args,
+    db::{Reading, args, lite_row},
     error::{Result, StoreError},
     new_id,
     sql::statements,
@@ -71,8 +71,8 @@ impl Users<'_> {
 
     /// The user of this id.
     pub async fn get(&self, id: UserId) -> Result<User> {
-        let row: UserRow = self.tenant.db().one(&GET, args![self.tenant.id, id.to_db()]).await?;
-        row.try_into()
+        let tenant = self.tenant.id;
+        self.tenant.db().reading(move |read| Box::pin(async move { get(read, tenant, id).await })).await
     }
 
     /// The tenant's user with this e-mail address, whatever its case.
@@ -164,6 +164,12 @@ pub(super) async fn insert(tx: &mut Tx, tenant: TenantId, new: &NewUser<'_>, now
     })
 }
 
+/// The user of this id.
+pub(crate) async fn get(read: &mut Reading, tenant: TenantId, id: UserId) -> Result<User> {
+    let row: UserRow = read.one(&GET, args![tenant, id.to_db()]).await?;
+    row.try_into()
+}
+
 #[derive(sqlx::FromRow)]
 pub(super) struct UserRow {
     pub(super) tenant_id: i64,
@@ -175,6 +181,8 @@ pub(super) struct UserRow {
     pub(super) created_at: i64,
     pub(super) updated_at: i64,
 }
+
+lite_row! { UserRow { tenant_id, id, email, name, role, disabled_at, created_at, updated_at } }
 
 impl TryFrom<UserRow> for User {
     type Error = StoreError;

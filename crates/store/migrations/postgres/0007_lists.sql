@@ -1,0 +1,1 @@
+-- SQLite alone is told how to read the rows of a list with fewer steps.
