@@ -11,7 +11,7 @@ use service::{
     account::SetupState,
     job::{Options, Runner},
 };
-use store::{Location, RootKey, Store, StoreError, people::InstallationKind};
+use store::{Location, RootKey, Store, StoreError, people::InstallationKind, presence::Presence};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -22,9 +22,12 @@ use crate::{
     output::Output,
 };
 
+mod copy;
 mod doctor;
+mod lock;
 mod people;
 
+pub(crate) use copy::{backup, db, restore};
 pub(crate) use doctor::doctor;
 pub(crate) use people::{token, user};
 
@@ -42,6 +45,8 @@ pub(crate) struct Node {
     server: JoinHandle<std::io::Result<()>>,
     /// Held while it runs: a second process on the same folder refuses.
     _lock: Option<File>,
+    /// The same for a PostgreSQL database: commands that need it for themselves refuse.
+    presence: Option<Presence>,
 }
 
 impl Node {
@@ -52,6 +57,7 @@ impl Node {
         more_allow: Vec<AllowRule>,
     ) -> Result<Node, Failure> {
         let lock = prepare_folder(config)?;
+        let presence = lock::announce(&location(config)).await?;
         let store = open_store(config).await?;
         store.installation(kind).await.map_err(|error| match error {
             StoreError::OtherInstallation { .. } => {
@@ -93,12 +99,12 @@ impl Node {
         let server = crate::spawn::start(async move {
             server::serve(listener, app, async move { stopped.cancelled().await }).await
         });
-        Ok(Node { services, address, store, stop, background, job_listener, server, _lock: lock })
+        Ok(Node { services, address, store, stop, background, job_listener, server, _lock: lock, presence })
     }
 
     /// Works until the process is asked to stop, then ends in order: no new requests, jobs back to the queue, data closed.
     pub(crate) async fn run_until_asked_to_stop(self) -> Result<(), Failure> {
-        let Node { store, stop, background, job_listener, mut server, .. } = self;
+        let Node { store, stop, background, job_listener, mut server, presence, _lock, .. } = self;
         let ended = tokio::select! {
             ended = &mut server => Some(ended),
             () = asked_to_stop() => None,
@@ -119,6 +125,7 @@ impl Node {
             }
         }
         store.close().await;
+        drop(presence);
         match ended {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(Failure::io("the server stopped", &error)),
@@ -175,9 +182,11 @@ async fn first_start_token(services: &Services) -> Result<Option<SecretString>, 
 /// `fleetgate migrate`.
 pub(crate) async fn migrate(config: &Config, output: &Output) -> Result<Exit, Failure> {
     let _lock = prepare_folder(config)?;
-    let location = match &config.database.migrate_url {
-        Some(owner) => Location::Server(owner.expose_secret().to_owned()),
-        None => location(config),
+    let location = owner_location(config);
+    // On SQLite the lock of the folder is all there is.
+    let _alone = match &location {
+        Location::File(_) => None,
+        Location::Server(_) => Some(lock::hold(&location).await?),
     };
     let engine = Store::migrate(&location).await.map_err(store_failure)?;
     if output.is_json() {
@@ -201,6 +210,14 @@ fn location(config: &Config) -> Location {
     match &config.database.url {
         Some(url) => Location::Server(url.expose_secret().to_owned()),
         None => Location::File(config.sqlite_file()),
+    }
+}
+
+/// The same database as the role that may change tables.
+fn owner_location(config: &Config) -> Location {
+    match &config.database.migrate_url {
+        Some(owner) => Location::Server(owner.expose_secret().to_owned()),
+        None => location(config),
     }
 }
 
@@ -232,18 +249,11 @@ fn allow_rules(config: &Config) -> Result<Vec<AllowRule>, Failure> {
 /// Makes the data folder (0700) and takes its lock, so that no second process uses it.
 fn prepare_folder(config: &Config) -> Result<Option<File>, Failure> {
     create_private_folder(&config.data_dir)?;
-    let path = config.data_dir.join("lock");
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = file.map_err(|error| Failure::io(&format!("cannot open `{}`", path.display()), &error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(_) if config.database.url.is_some() => Ok(None),
-        Err(_) => Err(Failure::new(
-            Exit::Refused,
-            "folder_in_use",
-            format!("another Fleetgate uses the folder `{}`", config.data_dir.display()),
-        )
-        .advise("Stop it first, or choose another folder with `--data-dir`.")),
+    match lock::folder(&config.data_dir) {
+        Ok(file) => Ok(Some(file)),
+        // Several servers of one PostgreSQL database may share a folder.
+        Err(failure) if failure.code == lock::IN_USE && config.database.url.is_some() => Ok(None),
+        Err(failure) => Err(failure),
     }
 }
 

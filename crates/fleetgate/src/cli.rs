@@ -22,7 +22,8 @@ use std::ffi::OsString;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use self::operator::{
-    ConfigArgs, DemoArgs, DoctorArgs, MigrateArgs, ServeArgs, TokenArgs, UserArgs,
+    BackupArgs, ConfigArgs, DbArgs, DemoArgs, DoctorArgs, MigrateArgs, RestoreArgs, ServeArgs, TokenArgs,
+    UserArgs,
 };
 use self::{exit::Exit, failure::Failure};
 use crate::{
@@ -53,7 +54,7 @@ impl Cli {
         words: impl IntoIterator<Item = T>,
     ) -> Result<Cli, clap::Error> {
         let command = reach::hide(Cli::command()).mut_subcommand("demo", config::for_demo);
-        let command = ["migrate", "user", "token"]
+        let command = ["migrate", "backup", "restore", "db", "user", "token"]
             .into_iter()
             .fold(command, |command, name| command.mut_subcommand(name, config::for_data));
         let matches = command.clone().try_get_matches_from(words)?;
@@ -83,6 +84,12 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Bring the database up to this version; the server must not be running.
     Migrate(MigrateArgs),
+    /// Write all data into one file, also beside a running server. The root key is not in it.
+    Backup(BackupArgs),
+    /// Put a backup into an empty database, of SQLite or PostgreSQL; the server must not be running.
+    Restore(RestoreArgs),
+    /// Move between SQLite and PostgreSQL.
+    Db(DbArgs),
     /// Look for mistakes in configuration, files and database.
     Doctor(DoctorArgs),
     /// Show the configuration in effect, and where each value comes from.

@@ -22,7 +22,7 @@ use std::{
 use secrecy::SecretString;
 use url::Url;
 
-pub(crate) use self::flags::{ConfigFlags, for_data, for_demo};
+pub(crate) use self::flags::{ConfigFlags, for_data, for_demo, holds_password};
 pub(crate) use self::show::print;
 use self::{
     environment::Variables,

@@ -75,6 +75,16 @@ async fn run(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Migrate(args) => {
             return boot::migrate(&config::load(&args.config, Purpose::Operate)?, output).await;
         }
+        Command::Backup(args) => {
+            return boot::backup(&args.to, &config::load(&args.config, Purpose::Operate)?, output).await;
+        }
+        Command::Restore(args) => {
+            return boot::restore(&args.from, &config::load(&args.config, Purpose::Operate)?, output).await;
+        }
+        Command::Db(args) => {
+            let config = config::load(&args.config, Purpose::Operate)?;
+            return boot::db(args.command, &config, output).await;
+        }
         Command::Doctor(args) => {
             return boot::doctor(&config::load(&args.config, Purpose::Operate)?, output).await;
         }

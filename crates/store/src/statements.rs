@@ -2,8 +2,8 @@
 
 pub use crate::sql::Sql;
 use crate::{
-    absence, asset, client, detail, device, event, gateway, integration, job, organization, people, schedule,
-    secret, sync_run,
+    absence, asset, client, copy, detail, device, event, gateway, integration, job, organization, people,
+    presence, schedule, secret, sync_run,
 };
 
 /// Every statement of the crate, with its name.
@@ -27,6 +27,8 @@ pub fn all() -> Vec<(&'static str, &'static Sql)> {
     ]
     .concat();
     all.extend(people::statements());
+    all.extend(copy::statements());
+    all.extend(presence::ALL);
     all
 }
 

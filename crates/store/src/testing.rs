@@ -27,9 +27,14 @@ pub async fn sqlite(folder: &Path) -> TestStore {
 
 /// Clones a new PostgreSQL database and opens it.
 pub async fn postgres() -> TestStore {
+    open(empty_postgres().await).await
+}
+
+/// Clones a new PostgreSQL database that has its tables and not one row.
+pub async fn empty_postgres() -> Location {
     let server = std::env::var("FLEETGATE_TEST_POSTGRES")
         .expect("PostgreSQL tests need FLEETGATE_TEST_POSTGRES; run them with `cargo xtask test`");
-    open(Location::Server(clone_template(&server).await)).await
+    Location::Server(clone_template(&server).await)
 }
 
 async fn open(location: Location) -> TestStore {

@@ -1,5 +1,7 @@
 //! Commands on the server's own machine. Here is only what can be typed; `boot` and `demo` carry them out.
 
+use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr};
+
 use clap::{Args, Subcommand, ValueEnum};
 use domain::auth::{Role, TokenKind};
 
@@ -36,6 +38,104 @@ pub(crate) struct MigrateArgs {
     /// The configuration.
     #[command(flatten)]
     pub(crate) config: ConfigFlags,
+}
+
+/// `fleetgate backup`.
+#[derive(Args, Debug)]
+pub(crate) struct BackupArgs {
+    /// The file to write. It must not exist yet.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: PathBuf,
+    /// The configuration.
+    #[command(flatten)]
+    pub(crate) config: ConfigFlags,
+}
+
+/// `fleetgate restore`.
+#[derive(Args, Debug)]
+pub(crate) struct RestoreArgs {
+    /// The backup.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: PathBuf,
+    /// The configuration.
+    #[command(flatten)]
+    pub(crate) config: ConfigFlags,
+}
+
+/// `fleetgate db …`.
+#[derive(Args, Debug)]
+pub(crate) struct DbArgs {
+    /// The configuration.
+    #[command(flatten)]
+    pub(crate) config: ConfigFlags,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: DbCommand,
+}
+
+/// What can be done with whole databases.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DbCommand {
+    /// Copy a database into an empty one, of SQLite or PostgreSQL, with both at rest.
+    ///
+    /// A place is a data folder (SQLite), `@FILE` or `env:NAME` (a file or a variable that holds a `postgres://` address),
+    /// a `postgres://` address without a password, or `config`: the database of the configuration.
+    Copy {
+        /// Where to read. It stays as it is.
+        #[arg(long, value_name = "PLACE", default_value = "config")]
+        from: CopyPlace,
+        /// Where to write. There must be nothing yet.
+        #[arg(long, value_name = "PLACE")]
+        to: CopyPlace,
+    },
+}
+
+/// Where a database is, as typed. Of an address only the scheme is ever shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum CopyPlace {
+    /// The database of the configuration.
+    Config,
+    /// A data folder.
+    Folder(PathBuf),
+    /// `postgres://…`, for sockets and roles without a password.
+    Address(String),
+    /// A file with the address.
+    AddressIn(PathBuf),
+    /// A variable with the address.
+    Variable(String),
+}
+
+impl FromStr for CopyPlace {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<CopyPlace, Infallible> {
+        let prefixed = |prefix: &str| text.strip_prefix(prefix).filter(|rest| !rest.is_empty());
+        Ok(match (prefixed("@"), prefixed("env:")) {
+            (Some(file), _) => CopyPlace::AddressIn(PathBuf::from(file)),
+            (_, Some(name)) => CopyPlace::Variable(name.to_owned()),
+            _ if text == "config" => CopyPlace::Config,
+            _ if text.contains("://") => CopyPlace::Address(text.to_owned()),
+            _ => CopyPlace::Folder(PathBuf::from(text)),
+        })
+    }
+}
+
+impl fmt::Display for CopyPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CopyPlace::Config => f.write_str("the configured database"),
+            CopyPlace::Folder(folder) => write!(f, "`{}`", folder.display()),
+            CopyPlace::Address(_) => f.write_str("the given PostgreSQL database"),
+            CopyPlace::AddressIn(file) => write!(f, "the database of `@{}`", file.display()),
+            CopyPlace::Variable(name) => write!(f, "the database of `env:{name}`"),
+        }
+    }
+}
+
+impl fmt::Debug for CopyPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 /// `fleetgate doctor`.

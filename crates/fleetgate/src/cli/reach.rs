@@ -13,10 +13,13 @@ const SERVER: [Name; 3] =
 
 /// Commands on the server's own machine: which of the options of output have no effect there. `--quiet` is taken everywhere:
 /// scripts set it without looking.
-const LOCAL: [(&str, &[Name]); 8] = [
+const LOCAL: [(&str, &[Name]); 11] = [
     ("serve", &[JSON]),
     ("demo", &[JSON]),
     ("migrate", &[]),
+    ("backup", &[]),
+    ("restore", &[]),
+    ("db", &[]),
     ("doctor", &[]),
     ("config", &[]),
     ("user", &[]),

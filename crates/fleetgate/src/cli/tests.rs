@@ -61,9 +61,18 @@ fn configuration_flags_stand_before_or_after_the_subcommand() {
         "fleetgate serve --listen 0.0.0.0:1 --data-dir d --outbound-allow 10.0.0.0/8 --outbound-allow 127.0.0.1/32",
         "fleetgate demo --agents 9 --clients 2 --living --listen 127.0.0.1:0 --data-dir d",
         "fleetgate token create --email a@b --name x --days 7 --kind agent --config f.toml",
+        "fleetgate db --data-dir d copy --to @f",
+        "fleetgate db copy --from config --to e --data-dir d",
     ] {
         check_parses(typed);
     }
+}
+
+#[test]
+fn an_address_of_a_database_is_never_shown() {
+    let cli = check_parses("fleetgate db copy --from postgres://ann:s3cret@db/x --to env:NEW");
+    let shown = format!("{cli:?}");
+    assert!(!shown.contains("s3cret") && shown.contains("env:NEW"), "{shown}");
 }
 
 #[test]
@@ -96,6 +105,9 @@ fn options_without_effect_are_neither_listed_nor_accepted() {
         &["serve"][..],
         &["demo"],
         &["migrate"],
+        &["backup"],
+        &["restore"],
+        &["db", "copy"],
         &["doctor"],
         &["config"],
         &["user"],
@@ -110,7 +122,7 @@ fn options_without_effect_are_neither_listed_nor_accepted() {
         let has_json = !matches!(command, ["serve" | "demo"]);
         assert_eq!(help.contains("--json"), has_json, "{command:?}:\n{help}");
     }
-    for command in [&["user", "list"][..], &["token", "create"], &["migrate"]] {
+    for command in [&["user", "list"][..], &["token", "create"], &["migrate"], &["backup"], &["db", "copy"]] {
         let help = help_of(command);
         assert!(help.contains("--data-dir") && !help.contains("--listen"), "{command:?}:\n{help}");
     }

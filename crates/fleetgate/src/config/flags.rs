@@ -64,7 +64,8 @@ fn value(key: &Key, text: &str) -> Result<super::Raw, String> {
     read::from_text(key.kind, text)
 }
 
-fn holds_password(text: &str) -> bool {
+/// Does this address of a database hold a password?
+pub(crate) fn holds_password(text: &str) -> bool {
     let Ok(url) = Url::parse(text) else { return false };
     url.password().is_some() || url.query_pairs().any(|(name, _)| name.eq_ignore_ascii_case("password"))
 }

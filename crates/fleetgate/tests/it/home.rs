@@ -89,6 +89,11 @@ impl Home {
         self.folder().join("data.key")
     }
 
+    /// The root key as text, where it was made here and is in no file.
+    pub(crate) fn root_key_text(&self) -> String {
+        self.root_key.as_ref().unwrap().to_base64().expose_secret().to_owned()
+    }
+
     /// Sets a variable for all programs from now on.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.env.retain(|(known, _)| known != name);

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests; the lint's exception covers test functions alone")]
 
 mod absence;
+mod copy;
 mod details;
 mod devices;
 mod faults;
