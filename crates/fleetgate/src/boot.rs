@@ -1,11 +1,11 @@
 //! Wiring: configuration in, a running node out. Also the operator's commands beside it.
 
-use std::{fs, fs::File, net::SocketAddr, path::Path};
+use std::{fs, fs::File, path::Path};
 
 use outbound::{AllowRule, ClientOptions, EgressRules, HttpClient};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
-use server::{App, ServerOptions};
+use server::App;
 use service::{
     Services,
     account::SetupState,
@@ -24,19 +24,23 @@ use crate::{
 
 mod copy;
 mod doctor;
+mod edge;
+mod health;
 mod lock;
 mod people;
+mod root_key;
 
 pub(crate) use copy::{backup, db, restore};
 pub(crate) use doctor::doctor;
+pub(crate) use health::health;
 pub(crate) use people::{token, user};
 
 /// A node at work.
 pub(crate) struct Node {
     /// The use cases.
     pub(crate) services: Services,
-    /// Where it listens.
-    pub(crate) address: SocketAddr,
+    /// Where it answers on this machine, `http://127.0.0.1:8800`.
+    pub(crate) url: String,
     store: Store,
     stop: CancellationToken,
     background: Vec<JoinHandle<()>>,
@@ -56,6 +60,7 @@ impl Node {
         kind: InstallationKind,
         more_allow: Vec<AllowRule>,
     ) -> Result<Node, Failure> {
+        let options = edge::options(config)?;
         let lock = prepare_folder(config)?;
         let presence = lock::announce(&location(config)).await?;
         let store = open_store(config).await?;
@@ -84,22 +89,17 @@ impl Node {
         let services = Services::new(store.clone(), providers::all(), http);
         let stop = CancellationToken::new();
         let limits = [service::sync::DETAIL_PASSES].into();
-        let options = Options { workers: config.jobs.workers, limits, ..Options::default() };
-        let runner = Runner::new(store.clone(), services.handlers(), options);
+        let work = Options { workers: config.jobs.workers, limits, ..Options::default() };
+        let runner = Runner::new(store.clone(), services.handlers(), work);
         let background = vec![runner.start(stop.clone()), services.scheduler().start(stop.clone())];
         let job_listener = store.listen();
-        let app = App {
-            services: services.clone(),
-            options: ServerOptions {
-                public_url: config.public_url.as_ref().map(ToString::to_string),
-                secure_cookies: config.public_url.as_ref().is_some_and(|url| url.scheme() == "https"),
-            },
-        };
+        let app = App { services: services.clone(), options };
+        let url = edge::local_url(config, address);
         let stopped = stop.clone();
         let server = crate::spawn::start(async move {
             server::serve(listener, app, async move { stopped.cancelled().await }).await
         });
-        Ok(Node { services, address, store, stop, background, job_listener, server, _lock: lock, presence })
+        Ok(Node { services, url, store, stop, background, job_listener, server, _lock: lock, presence })
     }
 
     /// Works until the process is asked to stop, then ends in order: no new requests, jobs back to the queue, data closed.
@@ -154,9 +154,10 @@ async fn asked_to_stop() {
 pub(crate) async fn serve(config: &Config, output: &Output) -> Result<Exit, Failure> {
     start_log(config);
     let node = Node::start(config, InstallationKind::Serve, Vec::new()).await?;
-    let address =
-        config.public_url.as_ref().map_or_else(|| format!("http://{}", node.address), ToString::to_string);
-    output.line(&format!("Fleetgate listens on {address} ({})", node.services.engine_name()))?;
+    let public = config.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/'));
+    let address = public.unwrap_or(&node.url);
+    let known_as = public.map(|public| format!(", public address {public}")).unwrap_or_default();
+    output.line(&format!("Fleetgate listens on {} ({}){known_as}", node.url, node.services.engine_name()))?;
     if let Some(token) = first_start_token(&node.services).await? {
         output.line("")?;
         output.line(
@@ -229,11 +230,11 @@ pub(crate) async fn open_store(config: &Config) -> Result<Store, Failure> {
 
 fn root_key(config: &Config) -> Result<RootKey, Failure> {
     let unusable = |error: store::secret::RootKeyError| {
-        Failure::new(Exit::Usage, "root_key", format!("the root key cannot be used: {error}"))
+        Failure::new(Exit::Usage, "root_key", format!("the root key cannot be used: {}", edge::told(&error)))
     };
     match &config.keys.root_key {
         Some(text) => RootKey::from_base64(text.expose_secret()).map_err(unusable),
-        None => RootKey::load_or_create(&config.keys.root_key_file).map_err(unusable),
+        None => root_key::load(&config.keys.root_key_file).map_err(unusable),
     }
 }
 

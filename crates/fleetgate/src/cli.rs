@@ -90,8 +90,10 @@ pub(crate) enum Command {
     Restore(RestoreArgs),
     /// Move between SQLite and PostgreSQL.
     Db(DbArgs),
-    /// Look for mistakes in configuration, files and database.
+    /// Look for mistakes in configuration, files, database and integrations.
     Doctor(DoctorArgs),
+    /// Ask the server on this machine whether it is well; for health checks of containers.
+    Health(ConfigArgs),
     /// Show the configuration in effect, and where each value comes from.
     Config(ConfigArgs),
     /// Manage users, on the server's machine.

@@ -20,6 +20,7 @@ use std::{
 };
 
 use secrecy::SecretString;
+use server::{TrustedProxies, tls::TlsFiles};
 use url::Url;
 
 pub(crate) use self::flags::{ConfigFlags, for_data, for_demo, holds_password};
@@ -36,8 +37,10 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     /// `data_dir`: everything Fleetgate keeps, but not the root key. Default `./fleetgate-data`.
     pub(crate) data_dir: PathBuf,
-    /// `public_url`: the address people and RMMs use, if a proxy stands in front. Default `http://` and `listen`.
+    /// `public_url`: the address people and RMMs use. Default `http://` and `listen`.
     pub(crate) public_url: Option<Url>,
+    /// `[server]`.
+    pub(crate) server: ServerConfig,
     /// `[database]`.
     pub(crate) database: DatabaseConfig,
     /// `[keys]`.
@@ -50,6 +53,15 @@ pub(crate) struct Config {
     pub(crate) jobs: JobsConfig,
     /// Where each value came from, for `fleetgate config`.
     settings: Settings,
+}
+
+/// `[server]`: the edge to the network.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerConfig {
+    /// `tls_certificate` and `tls_key`. None: plain http.
+    pub(crate) tls: Option<TlsFiles>,
+    /// `trusted_proxies`: whose word about the caller counts.
+    pub(crate) trusted_proxies: TrustedProxies,
 }
 
 /// `[database]`: addresses of a server, or none for SQLite in the data folder.
@@ -264,6 +276,10 @@ fn assemble(mut settings: Settings, purpose: Purpose) -> Result<Config, ConfigEr
         listen,
         data_dir,
         public_url: settings.web_address("public_url")?,
+        server: ServerConfig {
+            tls: settings.tls_files("server.tls_certificate", "server.tls_key")?,
+            trusted_proxies: settings.proxies("server.trusted_proxies")?,
+        },
         database: DatabaseConfig {
             url: settings.secret("database.url"),
             migrate_url: settings.secret("database.migrate_url"),

@@ -69,7 +69,7 @@ pub(crate) async fn run(args: &DemoArgs, config: &Config, output: &Output) -> Re
     output.note("Connecting the simulated RMM and reading its machines …");
     let integration = connect(&node.services, &simulated).await?;
     first_sync(&node.services, integration).await?;
-    let url = format!("http://{}", node.address);
+    let url = node.url.clone();
     write_summary(&summary, &url, &login, &simulated)?;
     announce(output, &url, &login, &summary)?;
     node.run_until_asked_to_stop().await?;

@@ -19,23 +19,8 @@ use crate::{
     output::Output,
 };
 
-fn main() -> ExitCode {
-    // Reads of SQLite happen in the runtime's own threads: so many more than cores, and the rest goes on beside them.
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(cores + store::READERS)
-        .enable_all()
-        .build();
-    match runtime {
-        Ok(runtime) => runtime.block_on(start()),
-        Err(error) => {
-            eprintln!("Error: cannot start threads: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn start() -> ExitCode {
+#[tokio::main]
+async fn main() -> ExitCode {
     // Fails only if another part of the process was first, and then one is installed.
     let _installed_before = rustls::crypto::ring::default_provider().install_default();
     let cli = match Cli::read_from(std::env::args_os()) {
@@ -87,6 +72,9 @@ async fn run(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         }
         Command::Doctor(args) => {
             return boot::doctor(&config::load(&args.config, Purpose::Operate)?, output).await;
+        }
+        Command::Health(args) => {
+            return boot::health(&config::load(&args.config, Purpose::Operate)?, output).await;
         }
         Command::User(args) => {
             let config = config::load(&args.config, Purpose::Operate)?;

@@ -117,7 +117,7 @@ pub(crate) async fn authorize(
         return Err(method_not_allowed(path));
     };
     if changes(request.method()) {
-        session::check_origin(request.headers(), app.options.public_url.as_deref())?;
+        session::check_origin(request.headers(), app.options.public_url.as_deref(), meta.arrival)?;
     }
     if access == Access::Open {
         return Ok(next.run(request).await);

@@ -5,7 +5,7 @@ use std::{future, ops::Deref, sync::Arc};
 use service::Services;
 use tokio::sync::{Semaphore, watch};
 
-use crate::metrics;
+use crate::{edge::TrustedProxies, metrics, tls::Tls};
 
 /// Streams of live updates at once in this process.
 pub(crate) const MAX_EVENT_STREAMS: usize = 200;
@@ -28,8 +28,19 @@ pub struct ServerOptions {
     /// The address people type, `https://fleet.example`; changes from a browser must come from there. None: from
     /// the host that was asked.
     pub public_url: Option<String>,
-    /// Cookies for https alone, and `Strict-Transport-Security`. Off only for plain http on loopback.
-    pub secure_cookies: bool,
+    /// Proxies whose word about caller and scheme counts.
+    pub trusted_proxies: TrustedProxies,
+    /// Certificate and key. None: plain http.
+    pub tls: Option<Tls>,
+}
+
+impl ServerOptions {
+    /// Whether people reach the server by https, whatever a request looks like: it encrypts itself, or its public
+    /// address says so. The host that a request asks for says nothing.
+    pub fn is_https(&self) -> bool {
+        let is_public = self.public_url.as_ref().is_some_and(|url| url.starts_with("https://"));
+        self.tls.is_some() || is_public
+    }
 }
 
 /// What every handler gets; cheap to clone.

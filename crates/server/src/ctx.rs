@@ -1,24 +1,30 @@
 //! What a handler may ask about its request: who calls, when, from where.
 
-use std::{convert::Infallible, net::IpAddr, net::SocketAddr};
+use std::convert::Infallible;
 
-use axum::extract::{ConnectInfo, FromRequestParts, OptionalFromRequestParts};
+use axum::extract::FromRequestParts;
 use domain::{Ctx, Time};
 use http::{header, request::Parts};
 
-use crate::{clock, error::ApiError, session::Credential};
+use crate::{clock, edge::Arrival, error::ApiError, session::Credential};
 
-/// Name and time of a request, set once at its beginning. A name from outside is never taken over.
+/// Name, time and way of a request, set once at its beginning. A name from outside is never taken over.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestMeta {
     pub(crate) id: String,
     pub(crate) now: Time,
+    pub(crate) arrival: Arrival,
 }
 
 impl RequestMeta {
     /// A request that begins now.
-    pub(crate) fn begin() -> RequestMeta {
-        RequestMeta { id: format!("req_{}", uuid::Uuid::now_v7().simple()), now: clock::now() }
+    pub(crate) fn begin(arrival: Arrival) -> RequestMeta {
+        RequestMeta { id: format!("req_{}", uuid::Uuid::now_v7().simple()), now: clock::now(), arrival }
+    }
+
+    /// The caller's address in words, for throttling and logs.
+    pub(crate) fn client(&self) -> String {
+        self.arrival.client.map_or_else(|| "unknown".to_owned(), |address| address.to_string())
     }
 }
 
@@ -26,7 +32,11 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestMeta {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(parts.extensions.get::<RequestMeta>().cloned().unwrap_or_else(RequestMeta::begin))
+        Ok(parts
+            .extensions
+            .get::<RequestMeta>()
+            .cloned()
+            .unwrap_or_else(|| RequestMeta::begin(Arrival::default())))
     }
 }
 
@@ -42,27 +52,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         parts.extensions.get::<Caller>().cloned().ok_or_else(ApiError::not_signed_in)
-    }
-}
-
-/// Where the request comes from: the address of the connection, for throttling. Headers that claim another are not
-/// believed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) IpAddr);
-
-impl Peer {
-    pub(crate) fn of(extensions: &http::Extensions) -> Option<Peer> {
-        extensions
-            .get::<ConnectInfo<SocketAddr>>()
-            .map(|ConnectInfo(address)| Peer(address.ip().to_canonical()))
-    }
-}
-
-impl<S: Send + Sync> OptionalFromRequestParts<S> for Peer {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
-        Ok(Peer::of(&parts.extensions))
     }
 }
 

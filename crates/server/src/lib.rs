@@ -1,7 +1,7 @@
 //! REST, OpenAPI, sessions, events and metrics: HTTP in, service calls out.
 //!
 //! Handlers translate and do not decide. This is the only place of status codes and wire types. A request passes, from
-//! the outside in: its name, time limit and log line (`observe`), the table of rules (`access`), its credential
+//! the outside in: where it comes from (`edge`), its name, time limit and log line (`observe`), the table of rules (`access`), its credential
 //! (`session`), and one handler under `api`. What fails comes out as a problem document (`error`).
 
 mod access;
@@ -11,6 +11,7 @@ mod body;
 mod clock;
 mod csv;
 mod ctx;
+mod edge;
 mod error;
 mod events;
 mod health;
@@ -22,6 +23,7 @@ mod router;
 mod serve;
 mod session;
 mod spawn;
+pub mod tls;
 mod wire;
 mod wording;
 
@@ -29,5 +31,6 @@ mod wording;
 mod tests;
 
 pub use app::{App, ServerOptions};
+pub use edge::{NetworkError, TrustedProxies};
 pub use router::router;
 pub use serve::serve;

@@ -21,7 +21,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::{
     app::{AppState, MAX_EVENT_STREAMS},
-    ctx::{Peer, RequestMeta},
+    ctx::RequestMeta,
     error::{ApiResult, missing_permission},
     session,
 };
@@ -116,7 +116,7 @@ pub(crate) async fn get_metrics(
     meta: RequestMeta,
     request: Request,
 ) -> ApiResult<Response> {
-    if !is_local(Peer::of(request.extensions()), request.headers()) {
+    if !is_local(meta.arrival.client, request.headers()) {
         let headers = request.headers().clone();
         let caller = session::authenticate(&app, &headers, &meta).await?;
         if !caller.ctx.actor.permissions.has(Permission::SystemSettings) {
@@ -131,11 +131,12 @@ pub(crate) async fn get_metrics(
 }
 
 /// Headers by which a proxy says that it speaks for somebody else.
-const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+const FORWARDED: [&str; 6] =
+    ["forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-real-ip", "via"];
 
 /// From this machine, asked by a local name, and not passed on by a proxy: behind one, every caller is local.
-fn is_local(peer: Option<Peer>, headers: &HeaderMap) -> bool {
-    let from_loopback = peer.is_some_and(|Peer(address)| address.is_loopback());
+fn is_local(client: Option<IpAddr>, headers: &HeaderMap) -> bool {
+    let from_loopback = client.is_some_and(|address| address.is_loopback());
     let passed_on = FORWARDED.iter().any(|name| headers.contains_key(*name));
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     from_loopback && !passed_on && is_local_name(host)
@@ -170,7 +171,7 @@ mod tests {
     fn check(peer: &str, pairs: &[(&'static str, &str)], expected: bool) {
         let headers =
             pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        assert_eq!(is_local(Some(Peer(peer.parse().unwrap())), &headers), expected, "{peer} {pairs:?}");
+        assert_eq!(is_local(Some(peer.parse().unwrap()), &headers), expected, "{peer} {pairs:?}");
     }
 
     #[test]
@@ -181,6 +182,7 @@ mod tests {
         check("10.0.0.5", &[("host", "localhost")], false);
         check("127.0.0.1", &[("host", "fleet.example")], false);
         check("127.0.0.1", &[("host", "localhost"), ("x-forwarded-for", "10.0.0.5")], false);
+        check("127.0.0.1", &[("host", "localhost"), ("x-forwarded-proto", "https")], false);
         assert!(!is_local(None, &HeaderMap::new()));
     }
 }

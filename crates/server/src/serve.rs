@@ -1,23 +1,32 @@
-//! Connections: accepted, guarded against slow senders, and brought to an end when the server stops.
+//! Connections: accepted, encrypted if there is a certificate, guarded against slow senders, and brought to an end when
+//! the server stops.
 
-use std::{future::Future, io, net::SocketAddr, time::Duration};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, extract::ConnectInfo};
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::watch,
-    time::{interval, sleep},
+    sync::{Semaphore, watch},
+    time::{interval, sleep, timeout},
 };
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
-use crate::{App, metrics, router, spawn};
+use crate::{App, metrics, router, spawn, tls::Tls};
 
 /// Time for the head of a request to arrive, also the longest silence between two.
 const HEADER_TIME: Duration = Duration::from_secs(10);
+
+/// Time for agreeing on keys, the wait for a turn included.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+
+/// Handshakes at once: each costs a signature, and whoever asks has shown nothing yet.
+const MAX_HANDSHAKES: usize = 256;
 
 /// Time for requests at work to end when the server stops.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
@@ -32,8 +41,12 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
     let (stop, stopped) = watch::channel(false);
-    let router = router::build(app, stopped.clone());
+    let door = app.options.tls.as_ref().map(Door::new);
     let mut tasks = spawn::Tasks::default();
+    if let Some(tls) = app.options.tls.clone() {
+        tasks.add(tls.keep_up(stopped.clone()));
+    }
+    let router = router::build(app, stopped.clone());
     tasks.add(upkeep(stopped.clone()));
     tokio::pin!(shutdown);
     loop {
@@ -41,7 +54,14 @@ pub async fn serve(
             () = &mut shutdown => break,
             () = tasks.reap() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => tasks.add(connection(stream, peer, router.clone(), stopped.clone())),
+                Ok((stream, peer)) => {
+                    let _ = stream.set_nodelay(true);
+                    let (router, stopped) = (router.clone(), stopped.clone());
+                    match &door {
+                        Some(door) => tasks.add(encrypted(stream, peer, door.clone(), router, stopped)),
+                        None => tasks.add(connection(stream, peer, router, stopped)),
+                    }
+                }
                 Err(error) => after_failed_accept(&error).await,
             },
         }
@@ -65,8 +85,54 @@ async fn after_failed_accept(error: &io::Error) {
     sleep(Duration::from_secs(1)).await;
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, mut stopped: watch::Receiver<bool>) {
-    let _ = stream.set_nodelay(true);
+/// Where connections become encrypted.
+#[derive(Clone)]
+struct Door {
+    acceptor: TlsAcceptor,
+    turns: Arc<Semaphore>,
+}
+
+impl Door {
+    fn new(tls: &Tls) -> Door {
+        Door { acceptor: tls.acceptor(), turns: Arc::new(Semaphore::new(MAX_HANDSHAKES)) }
+    }
+
+    async fn enter(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let handshake = async {
+            let _turn = self.turns.acquire().await.map_err(io::Error::other)?;
+            self.acceptor.accept(stream).await
+        };
+        timeout(HANDSHAKE_TIME, handshake).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+    }
+}
+
+/// A connection that begins with a handshake. One that fails is the caller's affair: scanners and old programs do it
+/// all the time.
+async fn encrypted(
+    stream: TcpStream,
+    peer: SocketAddr,
+    door: Door,
+    router: Router,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let entered = tokio::select! {
+        entered = door.enter(stream) => entered,
+        _ = stopped.wait_for(|stops| *stops) => return,
+    };
+    match entered {
+        Ok(stream) => connection(stream, peer, router, stopped).await,
+        Err(error) => {
+            debug!(%peer, error = &error as &dyn std::error::Error, "a TLS handshake failed: {error}");
+        }
+    }
+}
+
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: SocketAddr,
+    router: Router,
+    mut stopped: watch::Receiver<bool>,
+) {
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
@@ -104,18 +170,4 @@ async fn upkeep(mut stopped: watch::Receiver<bool>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_connection_that_says_nothing_ends_with_the_server() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, stopped) = watch::channel(false);
-        let client = TcpStream::connect(address).await.unwrap();
-        let (stream, peer) = listener.accept().await.unwrap();
-        stop.send(true).unwrap();
-        connection(stream, peer, Router::new(), stopped).await;
-        drop(client);
-    }
-}
+mod tests;

@@ -10,8 +10,9 @@ use http::header;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
-    app::{AppState, ServerOptions},
+    app::AppState,
     ctx::{Caller, RequestMeta},
+    edge::Arrival,
     error::ApiError,
 };
 
@@ -30,7 +31,7 @@ pub(crate) async fn authenticate(
     headers: &HeaderMap,
     meta: &RequestMeta,
 ) -> Result<Caller, ApiError> {
-    let credential = credential(headers, &app.options)?.ok_or_else(ApiError::not_signed_in)?;
+    let credential = credential(headers, meta.arrival)?.ok_or_else(ApiError::not_signed_in)?;
     identify(app, credential, meta).await
 }
 
@@ -59,13 +60,13 @@ pub(crate) async fn identify(
 }
 
 /// The credential of a request, if it has one.
-fn credential(headers: &HeaderMap, options: &ServerOptions) -> Result<Option<Credential>, ApiError> {
+fn credential(headers: &HeaderMap, arrival: Arrival) -> Result<Option<Credential>, ApiError> {
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let token = value.to_str().ok().and_then(bearer).ok_or_else(ApiError::not_signed_in)?;
         return Ok(Some(Credential::Bearer(SecretString::from(token))));
     }
     let jar = CookieJar::from_headers(headers);
-    Ok(jar.get(cookie_name(options)).map(|cookie| Credential::Cookie(SecretString::from(cookie.value()))))
+    Ok(jar.get(cookie_name(arrival)).map(|cookie| Credential::Cookie(SecretString::from(cookie.value()))))
 }
 
 fn bearer(value: &str) -> Option<&str> {
@@ -74,7 +75,11 @@ fn bearer(value: &str) -> Option<&str> {
 }
 
 /// Refuses a change that a page of another origin may have sent. Tokens are exempt: no page can add them.
-pub(crate) fn check_origin(headers: &HeaderMap, public_url: Option<&str>) -> Result<(), ApiError> {
+pub(crate) fn check_origin(
+    headers: &HeaderMap,
+    public_url: Option<&str>,
+    arrival: Arrival,
+) -> Result<(), ApiError> {
     if headers.contains_key(header::AUTHORIZATION) {
         return Ok(());
     }
@@ -89,7 +94,7 @@ pub(crate) fn check_origin(headers: &HeaderMap, public_url: Option<&str>) -> Res
         };
     }
     match (origin, headers.contains_key(header::COOKIE)) {
-        (Some(origin), _) if is_own(origin, text("host"), public_url) => Ok(()),
+        (Some(origin), _) if is_own(origin, text("host"), public_url, arrival) => Ok(()),
         (Some(_), _) => Err(ApiError::cross_site("the `Origin` of this request is not this server")),
         (None, false) => Ok(()),
         (None, true) => Err(ApiError::cross_site(
@@ -98,14 +103,15 @@ pub(crate) fn check_origin(headers: &HeaderMap, public_url: Option<&str>) -> Res
     }
 }
 
-/// Does `origin` name this server: its public address if that is known, else the host that was asked?
-fn is_own(origin: &str, host: Option<&str>, public_url: Option<&str>) -> bool {
-    let Some((_, authority)) = origin.split_once("://") else { return false };
-    match (public_url, host) {
-        (Some(public), _) if public_origin(public).eq_ignore_ascii_case(origin) => true,
-        (_, Some(host)) => authority.eq_ignore_ascii_case(host),
-        (_, None) => false,
+/// Does `origin` name this server? Where the public address is known, only that does. Else it must be the host that the
+/// same request asks for, which no page can choose for a browser; and https if the request came by https.
+fn is_own(origin: &str, host: Option<&str>, public_url: Option<&str>, arrival: Arrival) -> bool {
+    if let Some(public) = public_url {
+        return public_origin(public).eq_ignore_ascii_case(origin);
     }
+    let Some((scheme, authority)) = origin.split_once("://") else { return false };
+    let is_as_safe = !arrival.is_https || scheme.eq_ignore_ascii_case("https");
+    is_as_safe && host.is_some_and(|host| authority.eq_ignore_ascii_case(host))
 }
 
 /// `https://fleet.example/path` → `https://fleet.example`.
@@ -120,23 +126,23 @@ pub(crate) const SECURE_COOKIE: &str = "__Host-fleetgate";
 
 const PLAIN_COOKIE: &str = "fleetgate";
 
-fn cookie_name(options: &ServerOptions) -> &'static str {
-    if options.secure_cookies { SECURE_COOKIE } else { PLAIN_COOKIE }
+fn cookie_name(arrival: Arrival) -> &'static str {
+    if arrival.is_https { SECURE_COOKIE } else { PLAIN_COOKIE }
 }
 
 /// The cookie of a new sign-in. It ends with the browser; the server ends it earlier.
-pub(crate) fn cookie(secret: &SecretString, options: &ServerOptions) -> Cookie<'static> {
-    Cookie::build((cookie_name(options), secret.expose_secret().to_owned()))
+pub(crate) fn cookie(secret: &SecretString, arrival: Arrival) -> Cookie<'static> {
+    Cookie::build((cookie_name(arrival), secret.expose_secret().to_owned()))
         .http_only(true)
-        .secure(options.secure_cookies)
+        .secure(arrival.is_https)
         .same_site(SameSite::Strict)
         .path("/")
         .build()
 }
 
 /// What takes the cookie away again.
-pub(crate) fn gone_cookie(options: &ServerOptions) -> Cookie<'static> {
-    let mut cookie = cookie(&SecretString::from(""), options);
+pub(crate) fn gone_cookie(arrival: Arrival) -> Cookie<'static> {
+    let mut cookie = cookie(&SecretString::from(""), arrival);
     cookie.make_removal();
     cookie
 }
@@ -145,13 +151,21 @@ pub(crate) fn gone_cookie(options: &ServerOptions) -> Cookie<'static> {
 mod tests {
     use super::*;
 
+    const HTTP: Arrival = Arrival { client: None, is_https: false };
+    const HTTPS: Arrival = Arrival { client: None, is_https: true };
+
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
     }
 
     #[track_caller]
     fn check(pairs: &[(&'static str, &str)], accepted: bool) {
-        let result = check_origin(&headers(pairs), Some("https://fleet.example/app"));
+        check_at(Some("https://fleet.example/app"), HTTPS, pairs, accepted);
+    }
+
+    #[track_caller]
+    fn check_at(public_url: Option<&str>, arrival: Arrival, pairs: &[(&'static str, &str)], accepted: bool) {
+        let result = check_origin(&headers(pairs), public_url, arrival);
         assert_eq!(result.is_ok(), accepted, "{pairs:?}");
         if let Err(error) = result {
             assert_eq!((error.status.as_u16(), error.code.as_str()), (403, "cross_site"));
@@ -172,10 +186,27 @@ mod tests {
     fn else_the_origin_must_be_ours() {
         let from = |origin| [("cookie", "a=b"), ("host", "10.0.0.5:8080"), ("origin", origin)];
         check(&from("https://fleet.example"), true);
-        check(&from("http://10.0.0.5:8080"), true);
-        for origin in ["https://fleet.example.evil", "http://fleet.example", "http://10.0.0.5", "null", ""] {
+        let others = ["https://fleet.example.evil", "http://fleet.example", "http://10.0.0.5", "null", ""];
+        for origin in others.into_iter().chain(["http://10.0.0.5:8080", "https://10.0.0.5:8080"]) {
             check(&from(origin), false);
         }
+    }
+
+    #[test]
+    fn without_a_public_address_the_origin_is_the_host_asked() {
+        let from = |origin| [("cookie", "a=b"), ("host", "10.0.0.5:8080"), ("origin", origin)];
+        for (arrival, origin, accepted) in [
+            (HTTP, "http://10.0.0.5:8080", true),
+            (HTTP, "https://10.0.0.5:8080", true),
+            (HTTPS, "https://10.0.0.5:8080", true),
+            (HTTPS, "http://10.0.0.5:8080", false),
+            (HTTP, "http://10.0.0.5", false),
+            (HTTP, "http://evil.example", false),
+            (HTTP, "null", false),
+        ] {
+            check_at(None, arrival, &from(origin), accepted);
+        }
+        check_at(None, HTTP, &[("cookie", "a=b"), ("origin", "http://10.0.0.5:8080")], false);
     }
 
     #[test]
@@ -191,8 +222,7 @@ mod tests {
 
     #[test]
     fn a_token_hides_the_cookie() {
-        let options = ServerOptions { public_url: None, secure_cookies: true };
-        let find = |pairs: &[(&'static str, &str)]| credential(&headers(pairs), &options);
+        let find = |pairs: &[(&'static str, &str)]| credential(&headers(pairs), HTTPS);
         let both = [("authorization", "Bearer fgu_x"), ("cookie", "__Host-fleetgate=s")];
         assert!(
             matches!(find(&both), Ok(Some(Credential::Bearer(token))) if token.expose_secret() == "fgu_x")
@@ -207,14 +237,10 @@ mod tests {
 
     #[test]
     fn cookies_are_out_of_reach_of_scripts_and_other_sites() {
-        let options = ServerOptions { public_url: None, secure_cookies: true };
-        let text = cookie(&SecretString::from("s"), &options).to_string();
+        let text = cookie(&SecretString::from("s"), HTTPS).to_string();
         assert_eq!(text, "__Host-fleetgate=s; HttpOnly; SameSite=Strict; Secure; Path=/");
-        let plain = ServerOptions { secure_cookies: false, ..options };
-        assert_eq!(
-            cookie(&SecretString::from("s"), &plain).to_string(),
-            "fleetgate=s; HttpOnly; SameSite=Strict; Path=/"
-        );
-        assert!(gone_cookie(&plain).to_string().contains("Max-Age=0"));
+        let plain = cookie(&SecretString::from("s"), HTTP).to_string();
+        assert_eq!(plain, "fleetgate=s; HttpOnly; SameSite=Strict; Path=/");
+        assert!(gone_cookie(HTTP).to_string().contains("Max-Age=0"));
     }
 }

@@ -14,6 +14,9 @@ use crate::{
     },
 };
 
+mod edge;
+mod integrations;
+
 /// One thing looked at.
 struct Finding {
     what: &'static str,
@@ -47,8 +50,14 @@ pub(crate) async fn doctor(config: &Config, output: &Output) -> Result<Exit, Fai
             Finding::bad("outbound.allow", failure.detail, "Correct the line in the configuration.")
         }
     });
+    findings.extend(edge::findings(config));
     if is_there {
-        findings.push(database(config).await);
+        let found = database(config).await;
+        let is_open = found.problem.is_none();
+        findings.push(found);
+        if is_open {
+            findings.extend(integrations::findings(config).await);
+        }
     }
     findings.push(clock());
     let is_well = findings.iter().all(|found| found.problem.is_none());

@@ -13,7 +13,7 @@ const SERVER: [Name; 3] =
 
 /// Commands on the server's own machine: which of the options of output have no effect there. `--quiet` is taken everywhere:
 /// scripts set it without looking.
-const LOCAL: [(&str, &[Name]); 11] = [
+const LOCAL: [(&str, &[Name]); 12] = [
     ("serve", &[JSON]),
     ("demo", &[JSON]),
     ("migrate", &[]),
@@ -21,6 +21,7 @@ const LOCAL: [(&str, &[Name]); 11] = [
     ("restore", &[]),
     ("db", &[]),
     ("doctor", &[]),
+    ("health", &[]),
     ("config", &[]),
     ("user", &[]),
     ("token", &[]),

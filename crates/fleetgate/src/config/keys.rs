@@ -43,6 +43,8 @@ pub(super) enum Kind {
     Secret,
     /// Networks, as `outbound` reads them.
     Networks,
+    /// Addresses and networks of proxies, as `server` reads them.
+    Proxies,
     /// A level, with exceptions by module.
     Levels,
     /// One of these words.
@@ -90,7 +92,34 @@ pub(super) const KEYS: &[Key] = &[
         kind: Kind::WebAddress,
         default: "http:// and listen",
         reach: Reach::Everywhere,
-        help: "Address that people and RMMs use, if a proxy stands in front",
+        help: "Address that people and RMMs use, as `https://fleet.example.com`; never guessed from a request",
+    },
+    Key {
+        name: "server.tls_certificate",
+        env: "FLEETGATE_TLS_CERTIFICATE",
+        place: flag("tls-certificate", "FILE"),
+        kind: Kind::Path,
+        default: "none: plain http",
+        reach: Reach::Everywhere,
+        help: "PEM file with the server's certificate and those of its issuers; read again when it changes",
+    },
+    Key {
+        name: "server.tls_key",
+        env: "FLEETGATE_TLS_KEY",
+        place: flag("tls-key", "FILE"),
+        kind: Kind::Path,
+        default: "none: plain http",
+        reach: Reach::Everywhere,
+        help: "PEM file with the certificate's private key, not readable by everybody",
+    },
+    Key {
+        name: "server.trusted_proxies",
+        env: "FLEETGATE_TRUSTED_PROXIES",
+        place: flag("trusted-proxies", "NETWORK"),
+        kind: Kind::Proxies,
+        default: "none",
+        reach: Reach::Everywhere,
+        help: "Proxies in front whose word about the caller counts, as `10.0.0.5` or `10.0.0.0/24`",
     },
     Key {
         name: "database.url",
@@ -183,6 +212,7 @@ impl Kind {
             Kind::Database => "an address in quotes, as \"postgres://user@host/fleetgate\"".to_owned(),
             Kind::Secret => "text in quotes".to_owned(),
             Kind::Networks => "a list of networks, as [\"10.0.0.0/8\"]".to_owned(),
+            Kind::Proxies => "a list of addresses, as [\"10.0.0.5\"]".to_owned(),
             Kind::Levels => "a level in quotes, as \"info\"".to_owned(),
             Kind::Choice(words) => {
                 let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();

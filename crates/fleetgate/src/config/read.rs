@@ -1,9 +1,10 @@
 //! What a value must look like, and values in their types.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use outbound::AllowRule;
 use secrecy::SecretString;
+use server::{TrustedProxies, tls::TlsFiles};
 use url::Url;
 
 use super::{ConfigError, Raw, Setting, Settings, Source, key, keys::Kind};
@@ -13,7 +14,7 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 /// Turns one line of text (a flag or a variable) into what the kind asks for.
 pub(super) fn from_text(kind: Kind, text: &str) -> Result<Raw, String> {
     let raw = match kind {
-        Kind::Networks => Raw::List(
+        Kind::Networks | Kind::Proxies => Raw::List(
             text.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect(),
         ),
         Kind::Count(least, most) => {
@@ -38,6 +39,9 @@ pub(super) fn check(kind: Kind, raw: &Raw) -> Result<(), String> {
         }
         (Kind::Path | Kind::Secret, Raw::Text(_)) => Ok(()),
         (Kind::Networks, Raw::List(networks)) => check_networks(networks),
+        (Kind::Proxies, Raw::List(proxies)) => {
+            TrustedProxies::parse(proxies).map(|_| ()).map_err(|error| error.to_string())
+        }
         (Kind::Choice(words), Raw::Text(text)) if words.contains(&text.as_str()) => Ok(()),
         (Kind::Choice(_), Raw::Text(text)) => Err(format!("`{text}` is not {}", kind.expected())),
         (Kind::Count(least, most), Raw::Number(number)) if (least..=most).contains(number) => Ok(()),
@@ -122,6 +126,33 @@ impl Settings {
         }
         self.put_default(name, Raw::List(Vec::new()));
         Vec::new()
+    }
+
+    pub(super) fn proxies(&mut self, name: &str) -> Result<TrustedProxies, ConfigError> {
+        let listed = self.list(name);
+        TrustedProxies::parse(&listed).map_err(|error| self.wrong(name, &error.to_string()))
+    }
+
+    /// Certificate and key: both or neither.
+    pub(super) fn tls_files(&self, certificate: &str, key: &str) -> Result<Option<TlsFiles>, ConfigError> {
+        match (self.path(certificate), self.path(key)) {
+            (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(self.alone(certificate, key)),
+            (None, Some(_)) => Err(self.alone(key, certificate)),
+        }
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        match self.find(name) {
+            Some(Setting { raw: Raw::Text(text), .. }) => Some(PathBuf::from(text)),
+            _ => None,
+        }
+    }
+
+    fn alone(&self, given: &str, missing: &str) -> ConfigError {
+        let problem = format!("`{missing}` is missing; set both for TLS, or neither behind a proxy");
+        self.wrong(given, &problem)
     }
 
     pub(super) fn count_or(&mut self, name: &str, default: i64) -> usize {

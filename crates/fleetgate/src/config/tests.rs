@@ -67,7 +67,8 @@ fn a_named_file_must_exist_and_the_usual_one_need_not() {
 #[test]
 fn every_key_of_the_file_is_read() {
     let settings = parse(
-        "listen = \"[::]:80\"\ndata_dir = \"d\"\npublic_url = \"http://x\"\n[database]\nurl = \"postgres://a/b\"\n\
+        "listen = \"[::]:80\"\ndata_dir = \"d\"\npublic_url = \"http://x\"\n[server]\ntls_certificate = \"c\"\n\
+         tls_key = \"k\"\ntrusted_proxies = [\"::1\"]\n[database]\nurl = \"postgres://a/b\"\n\
          migrate_url = \"postgres://o@a/b\"\n[keys]\nroot_key_file = \"k\"\n[outbound]\nallow = [\"10.0.0.0/8\"]\n\
          [log]\nlevel = \"info,store=debug\"\nformat = \"json\"\n[jobs]\nworkers = 0x10\n",
     );
@@ -181,6 +182,46 @@ fn lists_in_variables_and_flags_are_separated_by_commas() {
 }
 
 #[test]
+fn certificate_and_key_come_together() {
+    let both = [("FLEETGATE_TLS_CERTIFICATE", "/etc/c.pem"), ("FLEETGATE_TLS_KEY", "/etc/k.pem")];
+    let tls = load_with(&ConfigFlags::default(), &both).unwrap().server.tls.unwrap();
+    assert_eq!(
+        (tls.certificate.as_path(), tls.key.as_path()),
+        (Path::new("/etc/c.pem"), Path::new("/etc/k.pem"))
+    );
+    check_variable_error(
+        "FLEETGATE_TLS_CERTIFICATE",
+        "/etc/c.pem",
+        "`server.tls_certificate` (environment FLEETGATE_TLS_CERTIFICATE): `server.tls_key` is missing; set both for \
+         TLS, or neither behind a proxy",
+    );
+    check_variable_error(
+        "FLEETGATE_TLS_KEY",
+        "/etc/k.pem",
+        "`server.tls_key` (environment FLEETGATE_TLS_KEY): `server.tls_certificate` is missing; set both for TLS, or \
+         neither behind a proxy",
+    );
+}
+
+#[test]
+fn proxies_are_addresses_and_networks() {
+    let variables = [("FLEETGATE_TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/24,fd00::/8")];
+    let config = load_with(&ConfigFlags::default(), &variables).unwrap();
+    assert!(config.server.trusted_proxies.contains("10.0.0.9".parse().unwrap()));
+    check_variable_error(
+        "FLEETGATE_TRUSTED_PROXIES",
+        "proxy.example",
+        "environment: `FLEETGATE_TRUSTED_PROXIES`: `proxy.example` is no address or network; write `10.0.0.5`, \
+         `10.0.0.0/24` or `fd00::/8`",
+    );
+    check_file_error(
+        "[server]\ntrusted_proxies = [\"0.0.0.0/0\"]\n",
+        "fleetgate.toml, line 2: `server.trusted_proxies`: `0.0.0.0/0` is everybody, and then every caller could claim \
+         to be another; write the addresses of your proxies",
+    );
+}
+
+#[test]
 fn a_password_in_the_flag_is_refused_without_repeating_it() {
     let flags = ConfigFlags::of(&[("database.url", "postgres://u:s3cret@h/d")]);
     let error = load_with(&flags, &[]).unwrap_err().to_string();
@@ -234,6 +275,21 @@ fn the_documentation_has_every_key() {
     let uncommented: Vec<&str> =
         example.lines().map(|line| line.strip_prefix("# ").unwrap_or(line)).collect();
     parse(&uncommented.join("\n"));
+}
+
+#[test]
+fn configurations_for_operators_are_read() {
+    let with_all = |text: &str| {
+        let lines = text.lines().map(|line| line.strip_prefix("# ").unwrap_or(line));
+        // What is commented out is a key; the rest of the comments are sentences.
+        let keys = lines.filter(|line| line.is_empty() || line.starts_with('[') || line.contains(" = "));
+        keys.collect::<Vec<_>>().join("\n")
+    };
+    let packaged = include_str!("../../../../packaging/fleetgate.toml");
+    assert!(parse(packaged).len() >= 4 && parse(&with_all(packaged)).len() >= 8);
+    let operations = include_str!("../../../../docs/operations.md");
+    let blocks = operations.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    assert!(blocks.map(|block| parse(block).len()).filter(|keys| *keys >= 3).count() >= 3);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod backup;
 mod cli;
 mod coverage;
 mod demo;
+mod edge;
 mod home;
 mod kill;
 mod openapi;

@@ -129,7 +129,7 @@ fn tunnelled(ip: Ipv6Addr) -> Vec<Ipv4Addr> {
 }
 
 /// NAT64 for local use (RFC 8215): the network picks one of the layouts of RFC 6052, so all are judged. A layout
-/// that reads 0.x.x.x is not the one in use.
+/// that reads 0.x.x.x is not the one in use; if all do, it is that and goes nowhere good.
 fn local_translations(o: [u8; 16]) -> Vec<Ipv4Addr> {
     let layouts = [
         [o[12], o[13], o[14], o[15]],
@@ -137,7 +137,9 @@ fn local_translations(o: [u8; 16]) -> Vec<Ipv4Addr> {
         [o[7], o[9], o[10], o[11]],
         [o[9], o[10], o[11], o[12]],
     ];
-    layouts.into_iter().filter(|layout| layout[0] != 0).map(Ipv4Addr::from).collect()
+    let read: Vec<Ipv4Addr> =
+        layouts.into_iter().filter(|layout| layout[0] != 0).map(Ipv4Addr::from).collect();
+    if read.is_empty() { vec![Ipv4Addr::UNSPECIFIED] } else { read }
 }
 
 fn from_segments(high: u16, low: u16) -> Ipv4Addr {

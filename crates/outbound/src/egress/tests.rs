@@ -58,7 +58,7 @@ const LISTABLE: [(&str, DenyReason); 45] = [
     ("::808:808", DenyReason::Reserved),
 ];
 
-const NEVER: [(&str, DenyReason); 34] = [
+const NEVER: [(&str, DenyReason); 36] = [
     ("169.254.0.1", DenyReason::LinkLocal),
     ("169.254.255.255", DenyReason::LinkLocal),
     ("fe80::1", DenyReason::LinkLocal),
@@ -87,6 +87,8 @@ const NEVER: [(&str, DenyReason); 34] = [
     ("::", DenyReason::Unspecified),
     ("::ffff:0.0.0.0", DenyReason::Unspecified),
     ("64:ff9b::", DenyReason::Unspecified),
+    ("64:ff9b:1::", DenyReason::Unspecified),
+    ("64:ff9b:1::1:203", DenyReason::Unspecified),
     ("224.0.0.1", DenyReason::Multicast),
     ("239.255.255.255", DenyReason::Multicast),
     ("255.255.255.255", DenyReason::Multicast),

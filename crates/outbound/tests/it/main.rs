@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod exchange;
 #[cfg(test)]
+mod forms;
+#[cfg(test)]
 mod ssrf;
 #[cfg(test)]
 mod support;

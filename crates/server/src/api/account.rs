@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::{
     app::AppState,
     body::Json,
-    ctx::{Caller, Peer, UserAgent},
+    ctx::{Caller, RequestMeta, UserAgent},
     error::{ApiError, ApiResult},
     session::{self, Credential},
     wire,
@@ -52,8 +52,8 @@ fn set_cookie(cookie: Cookie<'static>) -> SetCookie {
 }
 
 /// The cookie of a new sign-in, and who it is.
-fn let_in(app: &AppState, signed_in: SignedIn) -> (SetCookie, Answer<SessionView>) {
-    let cookie = session::cookie(&signed_in.secret, &app.options);
+fn let_in(meta: &RequestMeta, signed_in: SignedIn) -> (SetCookie, Answer<SessionView>) {
+    let cookie = session::cookie(&signed_in.secret, meta.arrival);
     let view = SessionView { user: signed_in.user.into(), expires_at: signed_in.expires_at.into() };
     (set_cookie(cookie), Answer(view))
 }
@@ -103,13 +103,14 @@ pub(crate) struct FirstAdmin {
 )]
 pub(crate) async fn set_up(
     State(app): State<AppState>,
+    meta: RequestMeta,
     UserAgent(user_agent): UserAgent,
     Json(body): Json<FirstAdmin>,
 ) -> ApiResult<(StatusCode, (SetCookie, Answer<SessionView>))> {
     let accounts = &app.services.accounts;
     let (token, password) = (body.token.0, body.password.0);
     let signed_in = accounts.set_up(&token, &body.email, &body.name, password, user_agent.as_deref()).await?;
-    Ok((StatusCode::CREATED, let_in(&app, signed_in)))
+    Ok((StatusCode::CREATED, let_in(&meta, signed_in)))
 }
 
 /// What lets a person in.
@@ -134,14 +135,14 @@ pub(crate) struct Login {
 )]
 pub(crate) async fn sign_in(
     State(app): State<AppState>,
-    peer: Option<Peer>,
+    meta: RequestMeta,
     UserAgent(user_agent): UserAgent,
     Json(body): Json<Login>,
 ) -> ApiResult<(SetCookie, Answer<SessionView>)> {
-    let address = peer.map_or_else(|| "unknown".to_owned(), |Peer(address)| address.to_string());
+    let address = meta.client();
     let accounts = &app.services.accounts;
     let signed_in = accounts.sign_in(&body.email, body.password.0, &address, user_agent.as_deref()).await?;
-    Ok(let_in(&app, signed_in))
+    Ok(let_in(&meta, signed_in))
 }
 
 /// Sign out
@@ -157,6 +158,7 @@ pub(crate) async fn sign_in(
 )]
 pub(crate) async fn sign_out(
     State(app): State<AppState>,
+    meta: RequestMeta,
     caller: Caller,
 ) -> ApiResult<(StatusCode, SetCookie)> {
     let Credential::Cookie(secret) = &caller.credential else {
@@ -164,7 +166,7 @@ pub(crate) async fn sign_out(
         return Err(ApiError::new(StatusCode::CONFLICT, "not_a_person", detail));
     };
     app.services.accounts.sign_out(secret).await?;
-    Ok((StatusCode::NO_CONTENT, set_cookie(session::gone_cookie(&app.options))))
+    Ok((StatusCode::NO_CONTENT, set_cookie(session::gone_cookie(meta.arrival))))
 }
 
 /// Who calls and what they may do.
@@ -218,6 +220,7 @@ pub(crate) struct PasswordChange {
 )]
 pub(crate) async fn change_password(
     State(app): State<AppState>,
+    meta: RequestMeta,
     caller: Caller,
     UserAgent(user_agent): UserAgent,
     Json(body): Json<PasswordChange>,
@@ -225,7 +228,7 @@ pub(crate) async fn change_password(
     let accounts = &app.services.accounts;
     let changed = accounts.change_password(&caller.ctx, body.old.0, body.new.0, user_agent.as_deref()).await;
     let signed_in = changed.map_err(|error| as_password_change(error.into()))?;
-    Ok(let_in(&app, signed_in))
+    Ok(let_in(&meta, signed_in))
 }
 
 /// Names the fields as this request does.
