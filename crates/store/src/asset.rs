@@ -14,7 +14,7 @@ use crate::{
     Tenant,
     client::bounded_total,
     cursor::{self, Cursor},
-    db::args,
+    db::{Length, args},
     device::{index_text, unindex_text},
     error::{Result, StoreError},
     event::{self, EventSource, NewEvent, to_json},
@@ -128,7 +128,8 @@ impl Assets<'_> {
         page: &PageRequest,
     ) -> Result<Page<Asset>> {
         let list = self.question(filter, Order { sort, direction }, page);
-        self.0.db().reading(move |read| Box::pin(async move { list.counted(read).await })).await
+        let length = list.length();
+        self.0.db().reading_for(length, move |read| Box::pin(async move { list.counted(read).await })).await
     }
 
     /// The same page without counting: for exports.
@@ -140,7 +141,10 @@ impl Assets<'_> {
         page: &PageRequest,
     ) -> Result<(Vec<Asset>, Option<String>)> {
         let list = self.question(filter, Order { sort, direction }, page);
-        self.0.db().reading(move |read| Box::pin(async move { list.uncounted(read).await })).await
+        self.0
+            .db()
+            .reading_for(Length::Long, move |read| Box::pin(async move { list.uncounted(read).await }))
+            .await
     }
 
     fn question(&self, filter: &AssetFilter, order: Order, page: &PageRequest) -> List {

@@ -46,9 +46,8 @@ mod reach;
 mod reading;
 
 use group::GroupWriter;
-pub use reading::READERS;
 use reading::Readers;
-pub(crate) use reading::{LiteRow, Read, Reading, lite_row};
+pub(crate) use reading::{Length, LiteRow, Read, Reading, lite_row};
 
 /// Oldest SQLite without the "WAL reset" bug, in which a commit racing a checkpoint could be lost (3.51.3).
 const MIN_SQLITE: i64 = 3_051_003;
@@ -240,10 +239,19 @@ impl Db {
         Ok(rows)
     }
 
-    /// Several reads of one state of the database.
+    /// Several short reads of one state of the database.
     pub(crate) async fn reading<T: Send + 'static>(&self, work: impl Read<T>) -> Result<T> {
+        self.reading_for(Length::Short, work).await
+    }
+
+    /// Several reads of one state of the database.
+    pub(crate) async fn reading_for<T: Send + 'static>(
+        &self,
+        length: Length,
+        work: impl Read<T>,
+    ) -> Result<T> {
         if let Pools::Sqlite { readers, .. } = &self.pools {
-            return readers.read(Arc::clone(&self.statements), work).await;
+            return readers.read(length, Arc::clone(&self.statements), work).await;
         }
         let mut reading = Reading::of_transaction(self.begin().await?);
         let found = work(&mut reading).await?;

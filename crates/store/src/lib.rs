@@ -36,7 +36,7 @@ use domain::{
     id::{TenantId, TypedId},
 };
 
-pub use db::{Engine, Location, READERS, Tx};
+pub use db::{Engine, Location, Tx};
 pub use error::{Result, StoreError};
 pub use secret::RootKey;
 

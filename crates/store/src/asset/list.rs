@@ -4,23 +4,27 @@ use domain::{
     Time,
     asset::{Asset, AssetFilter, AssetSort},
     id::{AssetId, TenantId},
-    page::{Page, PageRequest, Total},
+    page::{MAX_COUNT, MAX_LIMIT, Page, PageRequest, Total},
 };
 
 use super::{
     order::Order,
-    query::{self, Matching},
+    query::{self, Lead, Matching},
     row::{self, AssetRow},
 };
 use crate::{
     client::bounded_total,
     cursor,
-    db::{Engine, Reading, args},
+    db::{Engine, Length, Reading, args},
     error::{Result, StoreError},
 };
 
 /// So many are sorted rather than met along an order: of 100,000 assets, 4,000 of them fill a page after 1,250.
 const FEW: u64 = 4_000;
+
+/// Where the words are in very many, most pages are full after a look at so many rows along the order. Names in the order of
+/// names are not: what begins with the same letters comes together.
+const WINDOWS: [i64; 2] = [1_000, 8_000];
 
 /// What is asked.
 pub(super) struct List {
@@ -32,31 +36,69 @@ pub(super) struct List {
 }
 
 impl List {
+    /// Will it take long? A search may, and whatever reads past what does not match.
+    pub(super) fn length(&self) -> Length {
+        let of_status = self.filter.status.is_some() && self.order.sort == AssetSort::LastSeen;
+        let is_narrow = self.filter.text.is_none() && self.filter.os.is_none() && !of_status;
+        if is_narrow && self.page.limit <= MAX_LIMIT { Length::Short } else { Length::Long }
+    }
+
     /// The page, and how many match in all.
     pub(super) async fn counted(&self, read: &mut Reading) -> Result<Page<Asset>> {
-        let matching = Matching::resolve(read, self.tenant, &self.filter).await?;
-        let total = self.total(read, &matching).await?;
-        let (items, next_cursor) = self.items(read, &matching, Some(total)).await?;
+        let mut matching = Matching::resolve(read, self.tenant, &self.filter).await?;
+        let hits = self.hits(read, &mut matching).await?;
+        let total = self.total(read, &matching, hits).await?;
+        let (items, next_cursor) = self.items(read, &matching, hits, Some(total)).await?;
         Ok(Page { items, next_cursor, total })
     }
 
     /// The page alone.
     pub(super) async fn uncounted(&self, read: &mut Reading) -> Result<(Vec<Asset>, Option<String>)> {
-        let matching = Matching::resolve(read, self.tenant, &self.filter).await?;
-        self.items(read, &matching, None).await
+        let mut matching = Matching::resolve(read, self.tenant, &self.filter).await?;
+        let hits = self.hits(read, &mut matching).await?;
+        self.items(read, &matching, hits, None).await
+    }
+
+    /// Asks the text index, once, where it can lead; answers how many it found, or one more than [`FEW`].
+    async fn hits(&self, read: &mut Reading, matching: &mut Matching<'_>) -> Result<Option<u64>> {
+        let Some(words) = matching.indexed() else { return Ok(None) };
+        let found: Vec<(i64,)> = read.all(&query::HITS, args![words]).await?;
+        let found: Vec<i64> = found.into_iter().map(|(row,)| row).collect();
+        matching.found(&found)?;
+        Ok(Some(found.len() as u64))
     }
 
     async fn items(
         &self,
         read: &mut Reading,
         matching: &Matching<'_>,
+        hits: Option<u64>,
         counted: Option<Total>,
     ) -> Result<(Vec<Asset>, Option<String>)> {
         let order = self.order;
         let after = order.read_cursor(self.page.cursor.as_deref())?;
-        let lead = matching.lead(order.sort, self.are_few(read, matching, counted).await?);
-        let (text, values) = matching.page(lead, order, &after, i64::from(self.page.limit) + 1);
-        let mut rows: Vec<AssetRow> = read.all(text, values).await?;
+        let limit = i64::from(self.page.limit) + 1;
+        let are_few = match hits {
+            Some(hits) => hits <= FEW,
+            None => self.are_few(read, matching, counted).await?,
+        };
+        let lead = matching.lead(order.sort, are_few);
+        let mut rows: Vec<AssetRow> = Vec::new();
+        if hits.is_some() && !are_few {
+            for window in WINDOWS {
+                let (text, values) = matching.page(lead, Some(window), order, &after, limit);
+                rows = read.all(text, values).await?;
+                if i64::try_from(rows.len()).is_ok_and(|found| found == limit) {
+                    break;
+                }
+                rows.clear();
+            }
+        }
+        if rows.is_empty() {
+            let lead = if hits.is_some() && !are_few { Lead::Text } else { lead };
+            let (text, values) = matching.page(lead, None, order, &after, limit);
+            rows = read.all(text, values).await?;
+        }
         if read.engine() == Engine::Sqlite {
             order.sort(&mut rows);
         }
@@ -74,10 +116,6 @@ impl List {
         if let Some(Total::Exact(n)) = counted {
             return Ok(n <= FEW);
         }
-        if let Some(words) = matching.indexed() {
-            let (hits,): (i64,) = read.one(&query::HITS, args![words]).await?;
-            return Ok(u64::try_from(hits).unwrap_or(0) <= FEW);
-        }
         match matching.client() {
             Some(client) if !matches!(self.order.sort, AssetSort::Name | AssetSort::Client) => {
                 Ok(self.kept_count(read, client, "").await? <= FEW)
@@ -87,7 +125,7 @@ impl List {
     }
 
     /// A kept counter answers where there is one; else counting stops at a thousand.
-    async fn total(&self, read: &mut Reading, matching: &Matching<'_>) -> Result<Total> {
+    async fn total(&self, read: &mut Reading, matching: &Matching<'_>, hits: Option<u64>) -> Result<Total> {
         let of_counter = AssetFilter {
             client_id: self.filter.client_id,
             provider: self.filter.provider.clone(),
@@ -98,8 +136,13 @@ impl List {
             let provider = self.filter.provider.as_deref().unwrap_or_default();
             return Ok(Total::Exact(self.kept_count(read, client, provider).await?));
         }
-        let (text, values) = matching.count();
-        let (n,): (i64,) = read.one(text, values).await?;
+        let (text, values) = matching.count(matching.lead_to_count());
+        let (mut n,): (i64,) = read.one(text, values).await?;
+        if hits.is_some_and(|hits| hits > FEW) && n <= i64::try_from(MAX_COUNT).unwrap_or(i64::MAX) {
+            // The first hits do not hold a thousand that match: all must be asked.
+            let (text, values) = matching.count(Lead::Text);
+            (n,) = read.one(text, values).await?;
+        }
         Ok(bounded_total(n))
     }
 

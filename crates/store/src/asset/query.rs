@@ -21,10 +21,9 @@ use crate::{
 };
 
 statements! {
-    // Rows that hold the words, of whatever tenant: it only decides what leads, and is told to nobody. Counts one more than
-    // `FEW`.
+    // Rows that hold the words, of whatever tenant; they are joined to the tenant's. One more than `FEW`.
     HITS = [{engine
-        "SELECT COUNT(*) FROM (SELECT 1 FROM asset_search WHERE asset_search MATCH $1 LIMIT 4001) AS found"
+        "SELECT rowid FROM asset_search WHERE asset_search MATCH $1 LIMIT 4001"
         "SELECT CAST(0 AS BIGINT) WHERE $1 <> ''"}
     ];
     // Steps from one system to the next in the index, whatever lies between.
@@ -83,8 +82,10 @@ pub(super) enum Lead {
     Clients,
     /// Presence by the time last seen.
     Presence,
-    /// Hits of the text index (SQLite).
+    /// All hits of the text index (SQLite).
     Text,
+    /// Hits of the text index that were asked for before (SQLite).
+    Hits,
     /// Devices that are missing: they are few.
     Missing,
 }
@@ -107,6 +108,8 @@ pub(super) struct Matching<'a> {
     in_names: Vec<String>,
     /// The words of three letters and more in the language of the text index (SQLite).
     indexed: Option<String>,
+    /// JSON: the hits of the index, or the first of very many.
+    hits: String,
 }
 
 impl<'a> Matching<'a> {
@@ -146,12 +149,28 @@ impl<'a> Matching<'a> {
             .collect();
         let (words, in_names) = if quoted.is_empty() { (Vec::new(), words) } else { (words, Vec::new()) };
         let indexed = (engine == Engine::Sqlite && !quoted.is_empty()).then(|| quoted.join(" AND "));
-        Matching { filter, engine, tenant, client: None, systems: None, words, in_names, indexed }
+        Matching {
+            filter,
+            engine,
+            tenant,
+            client: None,
+            systems: None,
+            words,
+            in_names,
+            indexed,
+            hits: String::new(),
+        }
     }
 
     /// The words to ask the text index for, if it can lead.
     pub(super) fn indexed(&self) -> Option<&str> {
         self.indexed.as_deref()
+    }
+
+    /// Keeps what the text index found.
+    pub(super) fn found(&mut self, hits: &[i64]) -> Result<()> {
+        self.hits = to_json(hits)?;
+        Ok(())
     }
 
     /// The client that all of them belong to.
@@ -165,7 +184,7 @@ impl<'a> Matching<'a> {
             return Lead::Missing;
         }
         if self.indexed.is_some() && are_few {
-            return Lead::Text;
+            return Lead::Hits;
         }
         let along_the_order = match sort {
             AssetSort::Name => self.by_name(),
@@ -227,10 +246,12 @@ impl<'a> Matching<'a> {
         self.filter.seen_after.is_some() || self.filter.seen_before.is_some()
     }
 
-    /// A page of at most `limit` rows after a cursor; on SQLite in no promised order.
+    /// A page of at most `limit` rows after a cursor; on SQLite in no promised order. `window`: only so many rows along the
+    /// order are looked at, so that a page that comes out short says nothing.
     pub(super) fn page(
         &self,
         lead: Lead,
+        window: Option<i64>,
         order: Order,
         after: &Cursor,
         limit: i64,
@@ -242,13 +263,21 @@ impl<'a> Matching<'a> {
         builder.push(if of_client { CLIENT_KEY } else { NO_CLIENT_KEY });
         builder.push(" FROM (SELECT a.row_id");
         builder.push(if of_client { ", c.name_key AS client_key" } else { "" });
-        builder.from(lead, self, of_client, order.sort == AssetSort::LastSeen);
-        builder.filter(lead, self);
         let keys = self.keys(order);
+        match window {
+            None => builder.from(lead, self, order.sort),
+            Some(rows) => {
+                builder.push(" FROM (SELECT a.row_id AS value");
+                builder.from(lead, self, order.sort);
+                builder.position(order, keys, after);
+                builder.text.push_str(&format!("{} LIMIT {rows}) AS f CROSS JOIN assets a", order.by(keys)));
+                builder.joined(Lead::Hits, self, order.sort);
+            }
+        }
+        builder.filter(lead, self);
         builder.position(order, keys, after);
-        builder.text.push_str(&order.by(keys));
         // Not bound: SQLite would prepare the statement anew at each new value, to plan with it.
-        builder.text.push_str(&format!(" LIMIT {limit}"));
+        builder.text.push_str(&format!("{} LIMIT {limit}", order.by(keys)));
         builder.push(") AS k CROSS JOIN assets a");
         builder.push(JOINS);
         builder.push(TIES);
@@ -259,16 +288,20 @@ impl<'a> Matching<'a> {
         builder.finish()
     }
 
-    /// Counts up to one more than a thousand.
-    pub(super) fn count(&self) -> (Text<'static>, Vec<Value>) {
-        let lead = match self.narrow() {
+    /// What to read first to count.
+    pub(super) fn lead_to_count(&self) -> Lead {
+        match self.narrow() {
             _ if self.filter.missing == Some(true) => Lead::Missing,
-            _ if self.indexed.is_some() => Lead::Text,
+            _ if self.indexed.is_some() => Lead::Hits,
             narrow => narrow.unwrap_or(Lead::Assets("assets_by_name")),
-        };
+        }
+    }
+
+    /// Counts up to one more than a thousand.
+    pub(super) fn count(&self, lead: Lead) -> (Text<'static>, Vec<Value>) {
         let mut builder = Builder::new(self.engine, self.tenant);
         builder.push("SELECT COUNT(*) FROM (SELECT 1");
-        builder.from(lead, self, false, false);
+        builder.from(lead, self, AssetSort::Name);
         builder.filter(lead, self);
         builder.push(" LIMIT 1001) AS found");
         builder.finish()
@@ -323,7 +356,7 @@ impl Builder {
     }
 
     /// The tables that an order and a filter need, the leading one first, and how they are tied.
-    fn from(&mut self, lead: Lead, matching: &Matching<'_>, clients: bool, presence: bool) {
+    fn from(&mut self, lead: Lead, matching: &Matching<'_>, sort: AssetSort) {
         self.push(" FROM ");
         match lead {
             Lead::Assets(index) => self.table("assets a", index),
@@ -336,16 +369,22 @@ impl Builder {
                 self.table(" CROSS JOIN assets a", "assets_by_device");
             }
             Lead::Text => self.push("asset_search f CROSS JOIN assets a"),
+            Lead::Hits => self.bind("json_each(?) AS f CROSS JOIN assets a", args![matching.hits.as_str()]),
             Lead::Missing => {
                 self.table("rmm_devices m", "devices_missing");
                 self.table(" CROSS JOIN assets a", "assets_by_device");
             }
         }
-        let clients = clients || lead == Lead::Clients;
+        self.joined(lead, matching, sort);
+    }
+
+    /// The tables behind the leading ones, and how all are tied.
+    fn joined(&mut self, lead: Lead, matching: &Matching<'_>, sort: AssetSort) {
+        let clients = sort == AssetSort::Client || lead == Lead::Clients;
         if clients && lead != Lead::Clients {
             self.push(" CROSS JOIN clients c");
         }
-        let presence = presence || lead == Lead::Presence || matching.asks_presence();
+        let presence = sort == AssetSort::LastSeen || lead == Lead::Presence || matching.asks_presence();
         if presence && lead != Lead::Presence {
             self.push(" CROSS JOIN device_presence p");
         }
@@ -355,6 +394,7 @@ impl Builder {
                 " AND f.asset_search MATCH ? AND a.row_id = f.rowid",
                 args![matching.indexed.as_deref().unwrap_or_default()],
             ),
+            Lead::Hits => self.push(" AND a.row_id = f.value"),
             Lead::Missing => {
                 self.push(" AND m.tenant_id = $1 AND m.missing_since > 0 AND a.primary_device_id = m.id");
             }
@@ -371,7 +411,7 @@ impl Builder {
     fn filter(&mut self, lead: Lead, matching: &Matching<'_>) {
         self.filter_columns(matching);
         for word in &matching.words {
-            if lead == Lead::Text && is_indexed(word) {
+            if matches!(lead, Lead::Text | Lead::Hits) && is_indexed(word) {
                 continue;
             }
             match self.engine {
@@ -514,12 +554,21 @@ pub(crate) fn examples(engine: Engine) -> Vec<String> {
         let mut matching = Matching::of_words(engine, TenantId(1), filter);
         matching.client = filter.client_id.map(TypedId::to_db);
         matching.systems = filter.os.clone();
-        let mut texts = vec![matching.count()];
+        let mut texts = vec![matching.count(matching.lead_to_count())];
+        let is_text = matching.indexed.is_some();
+        if is_text {
+            texts.push(matching.count(Lead::Text));
+        }
         for (sort, are_few) in AssetSort::ALL.into_iter().flat_map(|sort| [(sort, false), (sort, true)]) {
             for direction in [Direction::Ascending, Direction::Descending] {
                 for after in [&Cursor::default(), &later] {
                     let lead = matching.lead(sort, are_few);
-                    texts.push(matching.page(lead, Order { sort, direction }, after, 1));
+                    let order = Order { sort, direction };
+                    texts.push(matching.page(lead, None, order, after, 1));
+                    if is_text {
+                        texts.push(matching.page(Lead::Text, None, order, after, 1));
+                        texts.push(matching.page(matching.lead(sort, false), Some(1), order, after, 1));
+                    }
                 }
             }
         }

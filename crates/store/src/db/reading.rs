@@ -1,8 +1,8 @@
 //! Reads that belong together: the statements of one question see one state of the database.
 //!
-//! On SQLite they run where they are asked for, in the runtime's own thread: handing a question to another thread and its
-//! rows back costs more than reading them. At most [`READERS`] do so at a time, and the runtime is built with so many
-//! threads more than there are cores, so however long a search takes, others are served.
+//! On SQLite short ones run where they are asked for, in the runtime's own thread: handing a question to another thread and
+//! its rows back costs more than reading them. What may take long has a thread of its own, so that others are served
+//! meanwhile. No more read at a time than there are cores.
 
 use std::{
     fmt,
@@ -19,13 +19,19 @@ use rusqlite::{
     Connection, OpenFlags, ToSql,
     types::{FromSql, ToSqlOutput},
 };
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
 use super::{Engine, Row, Text, Tx, Value};
 use crate::error::{Result, StoreError};
 
-/// Reads of SQLite at a time, each with a connection and a thread of the runtime. Two cores are busy with fewer.
-pub const READERS: usize = 3;
+/// How long a question may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Length {
+    /// A few milliseconds: so many rows as a page has, found by an index.
+    Short,
+    /// However many rows must be looked at.
+    Long,
+}
 
 /// Longest wait for a connection.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -174,19 +180,33 @@ impl fmt::Debug for Readers {
 impl Readers {
     pub(super) fn of(path: &Path) -> Readers {
         let path = PathBuf::from(path).into();
-        Readers { path, permits: Arc::new(Semaphore::new(READERS)), idle: Arc::default() }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Readers { path, permits: Arc::new(Semaphore::new(cores.max(2))), idle: Arc::default() }
     }
 
-    /// Reads, here and now, once it is its turn.
+    /// Reads once it is its turn.
     pub(super) async fn read<T: Send + 'static>(
         &self,
+        length: Length,
         statements: Arc<AtomicU64>,
         work: impl Read<T>,
     ) -> Result<T> {
-        let _permit = timeout(PATIENCE, self.permits.acquire())
+        let permit = timeout(PATIENCE, Arc::clone(&self.permits).acquire_owned())
             .await
             .map_err(|_| unavailable("no connection became free to read with"))?
             .map_err(|_| unavailable("the database is closed"))?;
+        if length == Length::Short {
+            return self.read_now(statements, work);
+        }
+        let readers = self.clone();
+        let read = spawn_blocking(move || {
+            let _permit = permit;
+            readers.read_now(statements, work)
+        });
+        read.await.map_err(|error| StoreError::Unavailable(Box::new(error)))?
+    }
+
+    fn read_now<T>(&self, statements: Arc<AtomicU64>, work: impl Read<T>) -> Result<T> {
         let connection = self.take()?;
         begin_or_end(&connection, "BEGIN")?;
         let mut reading = Reading { inner: Inner::Sqlite(connection), statements };
