@@ -123,21 +123,21 @@ impl World {
 
     /// The same with all organizations fetched and none mapped.
     pub(crate) async fn fetched(test: TestStore) -> World {
-        let world = World::connected(test).await;
+        let world = Box::pin(World::connected(test)).await;
         world.run(RunKind::Organizations).await;
         world
     }
 
     /// The same with all organizations mapped to clients of their names.
     pub(crate) async fn mapped(test: TestStore) -> World {
-        let world = World::fetched(test).await;
+        let world = Box::pin(World::fetched(test)).await;
         world.map_all().await;
         world
     }
 
     /// The same with all devices in the register.
     pub(crate) async fn synced(test: TestStore) -> World {
-        let world = World::mapped(test).await;
+        let world = Box::pin(World::mapped(test)).await;
         world.run(RunKind::Devices).await;
         world
     }

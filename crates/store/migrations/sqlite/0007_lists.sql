@@ -35,3 +35,7 @@ DROP INDEX assets_by_os;
 CREATE INDEX assets_by_os ON assets (tenant_id, os, name_key, id, status);
 DROP INDEX assets_by_created;
 CREATE INDEX assets_by_created ON assets (tenant_id, created_at, id, status);
+
+-- From presence to the asset's status without its row. That a device leads one asset only follows from rmm_devices.asset_id.
+DROP INDEX assets_by_device;
+CREATE INDEX assets_by_device ON assets (tenant_id, primary_device_id, status);

@@ -22,9 +22,9 @@ use crate::{
 /// So many are sorted rather than met along an order: of 100,000 assets, 4,000 of them fill a page after 1,250.
 const FEW: u64 = 4_000;
 
-/// Where the words are in very many, most pages are full after a look at so many rows along the order. Names in the order of
-/// names are not: what begins with the same letters comes together.
-const WINDOWS: [i64; 2] = [1_000, 8_000];
+/// Where the words are in very many, most pages are full after a look at so many rows along the order. In the order of names
+/// some are not, as what begins with the same letters comes together: then all hits are sorted, a microsecond each.
+const WINDOW: i64 = 500;
 
 /// What is asked.
 pub(super) struct List {
@@ -82,20 +82,18 @@ impl List {
             Some(hits) => hits <= FEW,
             None => self.are_few(read, matching, counted).await?,
         };
-        let lead = matching.lead(order.sort, are_few);
+        let mut lead = matching.lead(order.sort, are_few);
         let mut rows: Vec<AssetRow> = Vec::new();
-        if hits.is_some() && !are_few {
-            for window in WINDOWS {
-                let (text, values) = matching.page(lead, Some(window), order, &after, limit);
-                rows = read.all(text, values).await?;
-                if i64::try_from(rows.len()).is_ok_and(|found| found == limit) {
-                    break;
-                }
-                rows.clear();
-            }
+        if counted == Some(Total::Exact(0)) {
+            return Ok((Vec::new(), None));
         }
-        if rows.is_empty() {
-            let lead = if hits.is_some() && !are_few { Lead::Text } else { lead };
+        if hits.is_some() && !are_few {
+            let (text, values) = matching.page(lead, Some(WINDOW), order, &after, limit);
+            rows = read.all(text, values).await?;
+            lead = Lead::Text;
+        }
+        // A window without a full page says nothing: there may be more behind it.
+        if i64::try_from(rows.len()).is_ok_and(|found| found < limit) {
             let (text, values) = matching.page(lead, None, order, &after, limit);
             rows = read.all(text, values).await?;
         }

@@ -247,7 +247,7 @@ impl<'a> Matching<'a> {
     }
 
     /// A page of at most `limit` rows after a cursor; on SQLite in no promised order. `window`: only so many rows along the
-    /// order are looked at, so that a page that comes out short says nothing.
+    /// order, of those that the columns let through, are looked at for the words, so that a page that comes out short says nothing.
     pub(super) fn page(
         &self,
         lead: Lead,
@@ -269,6 +269,8 @@ impl<'a> Matching<'a> {
             Some(rows) => {
                 builder.push(" FROM (SELECT a.row_id AS value");
                 builder.from(lead, self, order.sort);
+                // The index of the lead may hold nothing but what they let through.
+                builder.filter_columns(self);
                 builder.position(order, keys, after);
                 builder.text.push_str(&format!("{} LIMIT {rows}) AS f CROSS JOIN assets a", order.by(keys)));
                 builder.joined(Lead::Hits, self, order.sort);
@@ -422,7 +424,12 @@ impl Builder {
             }
         }
         for word in &matching.in_names {
-            self.bind(" AND a.name_key LIKE ? ESCAPE '\\'", args![cursor::like_pattern(word)]);
+            match self.engine {
+                Engine::Sqlite => self.bind(" AND instr(a.name_key, ?) > 0", args![word]),
+                Engine::Postgres => {
+                    self.bind(" AND a.name_key LIKE ? ESCAPE '\\'", args![cursor::like_pattern(word)]);
+                }
+            }
         }
     }
 

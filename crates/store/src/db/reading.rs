@@ -16,7 +16,7 @@ use std::{
 
 use futures::{FutureExt, future::BoxFuture};
 use rusqlite::{
-    Connection, OpenFlags, ToSql,
+    Connection, OpenFlags, Statement, ToSql,
     types::{FromSql, ToSqlOutput},
 };
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
@@ -119,8 +119,8 @@ impl Reading {
                 self.statements.fetch_add(1, Ordering::Relaxed);
                 let text = text.into().get(Engine::Sqlite);
                 let mut statement = connection.prepare_cached(text.as_str())?;
-                let rows = statement.query_map(rusqlite::params_from_iter(args), T::read)?;
-                Ok(rows.collect::<rusqlite::Result<_>>()?)
+                bind(&mut statement, &args)?;
+                Ok(statement.raw_query().mapped(T::read).collect::<rusqlite::Result<_>>()?)
             }
         }
     }
@@ -248,6 +248,18 @@ fn open(path: &Path) -> Result<Connection> {
     // Composed lists have many texts, and a prepared one is large.
     connection.set_prepared_statement_cache_capacity(60);
     Ok(connection)
+}
+
+/// To SQLite `$2` is a name, and its number depends on where it stands.
+fn bind(statement: &mut Statement<'_>, args: &[Value]) -> Result<()> {
+    for (n, value) in args.iter().enumerate() {
+        let at = statement.parameter_index(&format!("${}", n + 1))?;
+        // What one engine needs, the other may not.
+        if let Some(at) = at {
+            statement.raw_bind_parameter(at, value)?;
+        }
+    }
+    Ok(())
 }
 
 fn begin_or_end(connection: &Connection, word: &'static str) -> Result<()> {
