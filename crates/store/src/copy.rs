@@ -28,6 +28,7 @@ use self::{
 };
 use crate::{
     Location, Store, StoreError,
+    db::MIGRATIONS_SQLITE,
     sql::{Sql, statements},
 };
 
@@ -271,7 +272,7 @@ pub async fn restore(from: &Path, to: &Location, scratch: &Path, watch: Watch<'_
     let version = catalog::version(&mut source).await?;
     catalog::check_kind(&mut source).await?;
     if let (Version::Older(_), Connection::Sqlite(connection)) = (version, &mut source) {
-        catalog::SQLITE.run(connection).await.map_err(StoreError::migration)?;
+        MIGRATIONS_SQLITE.run(connection).await.map_err(StoreError::migration)?;
     }
     Box::pin(into_empty(source, to, Settle::Restored, watch)).await
 }
@@ -289,7 +290,7 @@ pub async fn copy(from: &Location, to: &Location, watch: Watch<'_>) -> Result<Re
 
 /// The version that this program's migrations lead to.
 fn newest() -> i64 {
-    catalog::SQLITE.iter().map(|migration| migration.version).max().unwrap_or(0)
+    MIGRATIONS_SQLITE.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
 async fn open_source(from: &Location) -> Result<Connection> {
@@ -334,7 +335,7 @@ async fn into_empty(
 async fn fill(path: &Path, version: i64) -> Result<Connection> {
     let mut target = Connection::sqlite(path, Purpose::Fill).await?;
     if let Connection::Sqlite(connection) = &mut target {
-        catalog::SQLITE.run_to(version, connection).await.map_err(StoreError::migration)?;
+        MIGRATIONS_SQLITE.run_to(version, connection).await.map_err(StoreError::migration)?;
     }
     Ok(target)
 }

@@ -16,6 +16,7 @@ use std::{
 use domain::Time;
 use sqlx::{
     Connection, FromRow, PgPool, Postgres, Sqlite, SqlitePool, Transaction,
+    migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions, PgRow},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
@@ -48,6 +49,10 @@ mod reading;
 use group::GroupWriter;
 use reading::Readers;
 pub(crate) use reading::{Length, LiteRow, Read, Reading, lite_row};
+
+/// The same numbers in both: a database of one version has the same tables on either engine.
+pub(crate) static MIGRATIONS_SQLITE: Migrator = sqlx::migrate!("./migrations/sqlite");
+pub(crate) static MIGRATIONS_POSTGRES: Migrator = sqlx::migrate!("./migrations/postgres");
 
 /// Oldest SQLite without the "WAL reset" bug, in which a commit racing a checkpoint could be lost (3.51.3).
 const MIN_SQLITE: i64 = 3_051_003;
@@ -203,13 +208,12 @@ impl Db {
 
     pub(crate) async fn migrate(&self) -> Result<()> {
         match &self.pools {
-            Pools::Sqlite { write, .. } => sqlx::migrate!("./migrations/sqlite").run(write).await,
+            Pools::Sqlite { write, .. } => MIGRATIONS_SQLITE.run(write).await,
             Pools::Postgres(pool) => {
-                let migrator = sqlx::migrate!("./migrations/postgres");
-                if is_current(pool, &migrator).await {
+                if is_current(pool, &MIGRATIONS_POSTGRES).await {
                     return Ok(());
                 }
-                migrator.run(pool).await
+                MIGRATIONS_POSTGRES.run(pool).await
             }
         }
         .map_err(StoreError::migration)
@@ -407,7 +411,7 @@ impl Tx {
 
 /// Has every migration been applied? Then a role that may not change tables can go on; the migrator itself would try
 /// to create its own table first.
-async fn is_current(pool: &PgPool, migrator: &sqlx::migrate::Migrator) -> bool {
+async fn is_current(pool: &PgPool, migrator: &Migrator) -> bool {
     let wanted = migrator.iter().map(|migration| migration.version).max();
     let found = sqlx::query_scalar::<Postgres, Option<i64>>(
         "SELECT MAX(version) FROM _sqlx_migrations WHERE success",

@@ -10,10 +10,11 @@ use super::{
     row::Kind,
     table::{Scope, TABLES, Table},
 };
-use crate::{db::Engine, people::InstallationKind, sql::statements};
-
-pub(super) static SQLITE: Migrator = sqlx::migrate!("./migrations/sqlite");
-static POSTGRES: Migrator = sqlx::migrate!("./migrations/postgres");
+use crate::{
+    db::{Engine, MIGRATIONS_POSTGRES, MIGRATIONS_SQLITE},
+    people::InstallationKind,
+    sql::statements,
+};
 
 /// How far a database has come, against this program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,8 +142,8 @@ pub(super) async fn version(connection: &mut Connection) -> Result<Version> {
 
 fn migrator(engine: Engine) -> &'static Migrator {
     match engine {
-        Engine::Sqlite => &SQLITE,
-        Engine::Postgres => &POSTGRES,
+        Engine::Sqlite => &MIGRATIONS_SQLITE,
+        Engine::Postgres => &MIGRATIONS_POSTGRES,
     }
 }
 
