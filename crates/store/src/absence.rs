@@ -4,6 +4,7 @@ use domain::{
     Time,
     event::kind,
     id::{AssetId, DeviceId, IntegrationId, OrganizationId, SyncRunId, TypedId},
+    status::Status,
     sync::MISSING_AFTER,
 };
 use serde::Serialize;
@@ -12,6 +13,7 @@ use sqlx::FromRow;
 use crate::{
     Store, Tenant,
     db::args,
+    device::{self, StatusRow},
     error::{Result, StoreError},
     event::{self, EventSource, NewEvent, to_json},
     sql::statements,
@@ -164,6 +166,14 @@ impl Absences<'_> {
     pub async fn sweep_overdue(&self) -> Result<u64> {
         let mut tx = self.0.db().begin().await?;
         let swept: Vec<(String, String)> = tx.all(&SWEEP, args![self.0.id, self.0.now]).await?;
+        if swept.is_empty() {
+            return Ok(0);
+        }
+        let rows: Vec<StatusRow> = swept
+            .iter()
+            .map(|(id, _)| StatusRow { id: id.clone(), status: Status::Overdue.name() })
+            .collect();
+        device::presence_statuses(&mut tx, self.0, &to_json(&rows)?).await?;
         let data = serde_json::json!({ "from": "offline", "to": "overdue", "by": "clock" });
         let events: Vec<NewEvent> = swept
             .iter()

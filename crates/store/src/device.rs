@@ -28,7 +28,8 @@ mod statements;
 
 pub(crate) use statements::ALL;
 
-use rows::{AssetRow, CountRow, DeviceRow, MappingRow, PayloadRow, PresenceRow, StatusRow};
+pub(crate) use rows::StatusRow;
+use rows::{AssetRow, CountRow, DeviceRow, MappingRow, PayloadRow, PresenceRow};
 use statements as sql;
 
 /// A known device with what the comparison needs beside [`KnownDevice`].
@@ -414,7 +415,9 @@ impl Devices<'_> {
         }
         let rows: Vec<StatusRow> =
             statuses.iter().map(|s| StatusRow { id: s.asset_id.to_db(), status: s.status.name() }).collect();
-        tx.run(&sql::UPDATE_STATUS, args![to_json(&rows)?, self.0.id]).await.map(drop)
+        let rows = to_json(&rows)?;
+        tx.run(&sql::UPDATE_STATUS, args![rows.as_str(), self.0.id]).await?;
+        presence_statuses(tx, self.0, &rows).await
     }
 
     /// Raw rows travel as one blob with their positions.
@@ -488,6 +491,11 @@ pub(crate) async fn index_text(tx: &mut Tx, tenant: &Tenant<'_>, ids: &str) -> R
         tx.run(&sql::INDEX_TEXT, args![ids, tenant.id]).await?;
     }
     Ok(())
+}
+
+/// The status that was given to assets, also beside the time last seen. `rows` is JSON of [`StatusRow`].
+pub(crate) async fn presence_statuses(tx: &mut Tx, tenant: &Tenant<'_>, rows: &str) -> Result<()> {
+    tx.run(&sql::UPDATE_PRESENCE_STATUS, args![rows, tenant.id]).await.map(drop)
 }
 
 /// Takes these assets out of the text index, before their text changes.

@@ -12,16 +12,19 @@ CREATE TABLE device_presence_by_key (
     offline_minutes BIGINT,            -- the device's own thresholds, once known
     overdue_minutes BIGINT,
     overdue_at BIGINT,                 -- when silence makes it overdue
+    status TEXT NOT NULL,              -- that of the asset it leads, so that both are in one index
     PRIMARY KEY (tenant_id, device_id),
     FOREIGN KEY (tenant_id, device_id) REFERENCES rmm_devices (tenant_id, id)
 ) WITHOUT ROWID;
 INSERT INTO device_presence_by_key
-    SELECT tenant_id, device_id, last_seen, vendor_status, booted_at, user_name, user_is_current, offline_minutes,
-        overdue_minutes, overdue_at
-    FROM device_presence ORDER BY tenant_id, device_id;
+    SELECT p.tenant_id, p.device_id, p.last_seen, p.vendor_status, p.booted_at, p.user_name, p.user_is_current,
+        p.offline_minutes, p.overdue_minutes, p.overdue_at,
+        COALESCE((SELECT a.status FROM assets a
+            WHERE a.tenant_id = p.tenant_id AND a.primary_device_id = p.device_id), 'offline')
+    FROM device_presence p ORDER BY p.tenant_id, p.device_id;
 DROP TABLE device_presence;
 ALTER TABLE device_presence_by_key RENAME TO device_presence;
-CREATE INDEX presence_by_last_seen ON device_presence (tenant_id, last_seen, device_id);
+CREATE INDEX presence_by_last_seen ON device_presence (tenant_id, last_seen, device_id, status);
 
 -- A client's assets by last seen: the index leads to their presence without their rows.
 DROP INDEX assets_by_client;
@@ -35,7 +38,3 @@ DROP INDEX assets_by_os;
 CREATE INDEX assets_by_os ON assets (tenant_id, os, name_key, id, status);
 DROP INDEX assets_by_created;
 CREATE INDEX assets_by_created ON assets (tenant_id, created_at, id, status);
-
--- From presence to the asset's status without its row. That a device leads one asset only follows from rmm_devices.asset_id.
-DROP INDEX assets_by_device;
-CREATE INDEX assets_by_device ON assets (tenant_id, primary_device_id, status);

@@ -9,7 +9,7 @@ use domain::{
 
 use super::{
     order::Order,
-    query::{self, Lead, Matching},
+    query::{self, Lead, Matching, Words},
     row::{self, AssetRow},
 };
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
 const FEW: u64 = 4_000;
 
 /// Where the words are in very many, most pages are full after a look at so many rows along the order. In the order of names
-/// some are not, as what begins with the same letters comes together: then all hits are sorted, a microsecond each.
+/// some are not, as what begins with the same letters comes together: then the index is asked for all hits.
 const WINDOW: i64 = 500;
 
 /// What is asked.
@@ -38,8 +38,7 @@ pub(super) struct List {
 impl List {
     /// Will it take long? A search may, and whatever reads past what does not match.
     pub(super) fn length(&self) -> Length {
-        let of_status = self.filter.status.is_some() && self.order.sort == AssetSort::LastSeen;
-        let is_narrow = self.filter.text.is_none() && self.filter.os.is_none() && !of_status;
+        let is_narrow = self.filter.text.is_none() && self.filter.os.is_none();
         if is_narrow && self.page.limit <= MAX_LIMIT { Length::Short } else { Length::Long }
     }
 
@@ -83,18 +82,22 @@ impl List {
             None => self.are_few(read, matching, counted).await?,
         };
         let mut lead = matching.lead(order.sort, are_few);
+        let mut words = Words::Tested;
         let mut rows: Vec<AssetRow> = Vec::new();
         if counted == Some(Total::Exact(0)) {
             return Ok((Vec::new(), None));
         }
         if hits.is_some() && !are_few {
-            let (text, values) = matching.page(lead, Some(WINDOW), order, &after, limit);
+            let (text, values) = matching.page(lead, Words::Window(WINDOW), order, &after, limit);
             rows = read.all(text, values).await?;
-            lead = Lead::Text;
+            (lead, words) = match lead {
+                Lead::Assets(_) | Lead::Clients => (lead, Words::Among),
+                _ => (Lead::Text, Words::Tested),
+            };
         }
         // A window without a full page says nothing: there may be more behind it.
         if i64::try_from(rows.len()).is_ok_and(|found| found < limit) {
-            let (text, values) = matching.page(lead, None, order, &after, limit);
+            let (text, values) = matching.page(lead, words, order, &after, limit);
             rows = read.all(text, values).await?;
         }
         if read.engine() == Engine::Sqlite {

@@ -90,6 +90,17 @@ pub(super) enum Lead {
     Missing,
 }
 
+/// How the rows along an order are looked at for words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Words {
+    /// Each row's text is tested.
+    Tested,
+    /// Only so many rows, of those that the columns let through, are tested.
+    Window(i64),
+    /// A row has to be among the hits of the text index, all of which are asked for (SQLite).
+    Among,
+}
+
 const BY_CLIENT: Lead = Lead::Assets("assets_by_client");
 
 /// A filter with what it takes to answer it.
@@ -246,12 +257,12 @@ impl<'a> Matching<'a> {
         self.filter.seen_after.is_some() || self.filter.seen_before.is_some()
     }
 
-    /// A page of at most `limit` rows after a cursor; on SQLite in no promised order. `window`: only so many rows along the
-    /// order, of those that the columns let through, are looked at for the words, so that a page that comes out short says nothing.
+    /// A page of at most `limit` rows after a cursor; on SQLite in no promised order. A page within a window that
+    /// comes out short says nothing.
     pub(super) fn page(
         &self,
         lead: Lead,
-        window: Option<i64>,
+        words: Words,
         order: Order,
         after: &Cursor,
         limit: i64,
@@ -264,19 +275,19 @@ impl<'a> Matching<'a> {
         builder.push(" FROM (SELECT a.row_id");
         builder.push(if of_client { ", c.name_key AS client_key" } else { "" });
         let keys = self.keys(order);
-        match window {
-            None => builder.from(lead, self, order.sort),
-            Some(rows) => {
+        match words {
+            Words::Tested | Words::Among => builder.from(lead, self, order.sort),
+            Words::Window(rows) => {
                 builder.push(" FROM (SELECT a.row_id AS value");
                 builder.from(lead, self, order.sort);
                 // The index of the lead may hold nothing but what they let through.
-                builder.filter_columns(self);
+                builder.filter_columns(lead, self);
                 builder.position(order, keys, after);
                 builder.text.push_str(&format!("{} LIMIT {rows}) AS f CROSS JOIN assets a", order.by(keys)));
                 builder.joined(Lead::Hits, self, order.sort);
             }
         }
-        builder.filter(lead, self);
+        builder.filter(lead, words, self);
         builder.position(order, keys, after);
         // Not bound: SQLite would prepare the statement anew at each new value, to plan with it.
         builder.text.push_str(&format!("{} LIMIT {limit}", order.by(keys)));
@@ -304,7 +315,7 @@ impl<'a> Matching<'a> {
         let mut builder = Builder::new(self.engine, self.tenant);
         builder.push("SELECT COUNT(*) FROM (SELECT 1");
         builder.from(lead, self, AssetSort::Name);
-        builder.filter(lead, self);
+        builder.filter(lead, Words::Tested, self);
         builder.push(" LIMIT 1001) AS found");
         builder.finish()
     }
@@ -410,10 +421,17 @@ impl Builder {
         }
     }
 
-    fn filter(&mut self, lead: Lead, matching: &Matching<'_>) {
-        self.filter_columns(matching);
+    fn filter(&mut self, lead: Lead, words: Words, matching: &Matching<'_>) {
+        self.filter_columns(lead, matching);
+        if words == Words::Among {
+            self.bind(
+                " AND a.row_id IN (SELECT f.rowid FROM asset_search f WHERE f.asset_search MATCH ?)",
+                args![matching.indexed.as_deref().unwrap_or_default()],
+            );
+        }
+        let is_asked = words == Words::Among || matches!(lead, Lead::Text | Lead::Hits);
         for word in &matching.words {
-            if matches!(lead, Lead::Text | Lead::Hits) && is_indexed(word) {
+            if is_asked && is_indexed(word) {
                 continue;
             }
             match self.engine {
@@ -433,7 +451,7 @@ impl Builder {
         }
     }
 
-    fn filter_columns(&mut self, matching: &Matching<'_>) {
+    fn filter_columns(&mut self, lead: Lead, matching: &Matching<'_>) {
         let filter = matching.filter;
         if let Some(id) = &matching.client {
             self.bind(" AND a.client_id = ?", args![id]);
@@ -451,7 +469,9 @@ impl Builder {
             self.bind(" AND a.asset_type = ?", args![asset_type.name()]);
         }
         if let Some(status) = filter.status {
-            self.bind(" AND a.status = ?", args![status.name()]);
+            // The leading index holds it.
+            let column = if lead == Lead::Presence { " AND p.status = ?" } else { " AND a.status = ?" };
+            self.bind(column, args![status.name()]);
         }
         if let Some(at) = filter.seen_after {
             self.bind(" AND p.last_seen >= ?", args![at]);
@@ -571,10 +591,12 @@ pub(crate) fn examples(engine: Engine) -> Vec<String> {
                 for after in [&Cursor::default(), &later] {
                     let lead = matching.lead(sort, are_few);
                     let order = Order { sort, direction };
-                    texts.push(matching.page(lead, None, order, after, 1));
+                    texts.push(matching.page(lead, Words::Tested, order, after, 1));
                     if is_text {
-                        texts.push(matching.page(Lead::Text, None, order, after, 1));
-                        texts.push(matching.page(matching.lead(sort, false), Some(1), order, after, 1));
+                        texts.push(matching.page(Lead::Text, Words::Tested, order, after, 1));
+                        let along = matching.lead(sort, false);
+                        texts.push(matching.page(along, Words::Window(1), order, after, 1));
+                        texts.push(matching.page(along, Words::Among, order, after, 1));
                     }
                 }
             }

@@ -145,9 +145,9 @@ impl<'a> From<&'a PresenceWrite> for PresenceRow<'a> {
 }
 
 #[derive(Serialize)]
-pub(super) struct StatusRow {
-    pub(super) id: String,
-    pub(super) status: &'static str,
+pub(crate) struct StatusRow {
+    pub(crate) id: String,
+    pub(crate) status: &'static str,
 }
 
 #[derive(Serialize)]

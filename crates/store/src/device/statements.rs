@@ -73,9 +73,10 @@ statements! {
     ];
     UPSERT_PRESENCE = [
         "INSERT INTO device_presence (tenant_id, device_id, last_seen, vendor_status, booted_at, user_name, \
-         user_is_current, overdue_at) \
+         user_is_current, overdue_at, status) \
          SELECT CAST($2 AS BIGINT), r.device_id, r.last_seen, r.vendor_status, r.booted_at, r.user_name, r.user_is_current, \
-         r.overdue_at FROM ",
+         r.overdue_at, COALESCE((SELECT a.status FROM assets a \
+         WHERE a.tenant_id = $2 AND a.primary_device_id = r.device_id), 'offline') FROM ",
         {rows "$1" device_id text, last_seen bigint, vendor_status text, booted_at bigint, user_name text,
             user_is_current boolean, overdue_at bigint},
         " AS r WHERE true ON CONFLICT (tenant_id, device_id) DO UPDATE SET last_seen = excluded.last_seen, \
@@ -85,6 +86,12 @@ statements! {
     UPDATE_STATUS = [
         "UPDATE assets SET status = r.status FROM ", {rows "$1" id text, status text},
         " AS r WHERE assets.tenant_id = $2 + r._z AND assets.id = r.id"
+    ];
+    // After `UPDATE_STATUS`: the same beside the time last seen.
+    UPDATE_PRESENCE_STATUS = [
+        "UPDATE device_presence SET status = r.status FROM ", {rows "$1" id text, status text},
+        " AS r JOIN assets a ON a.tenant_id = $2 + r._z AND a.id = r.id \
+         WHERE device_presence.tenant_id = $2 + r._z AND device_presence.device_id = a.primary_device_id"
     ];
     UPSERT_PAYLOADS = [
         "INSERT INTO device_payloads (tenant_id, device_id, payload, stored_at) \
