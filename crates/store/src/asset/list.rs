@@ -58,10 +58,10 @@ impl List {
         self.items(read, &matching, hits, None).await
     }
 
-    /// Asks the text index, once, where it can lead; answers how many it found, or one more than [`FEW`].
+    /// Asks, once, for the rows that hold the words; answers how many there are, or one more than [`FEW`].
     async fn hits(&self, read: &mut Reading, matching: &mut Matching<'_>) -> Result<Option<u64>> {
-        let Some(words) = matching.indexed() else { return Ok(None) };
-        let found: Vec<(i64,)> = read.all(&query::HITS, args![words]).await?;
+        let Some((text, values)) = matching.ask() else { return Ok(None) };
+        let found: Vec<(i64,)> = read.all(text, values).await?;
         let found: Vec<i64> = found.into_iter().map(|(row,)| row).collect();
         matching.found(&found)?;
         Ok(Some(found.len() as u64))
@@ -87,7 +87,7 @@ impl List {
         if counted == Some(Total::Exact(0)) {
             return Ok((Vec::new(), None));
         }
-        if hits.is_some() && !are_few {
+        if matching.is_indexed() && !are_few {
             let (text, values) = matching.page(lead, Words::Window(WINDOW), order, &after, limit);
             rows = read.all(text, values).await?;
             (lead, words) = match lead {
@@ -137,11 +137,11 @@ impl List {
             let provider = self.filter.provider.as_deref().unwrap_or_default();
             return Ok(Total::Exact(self.kept_count(read, client, provider).await?));
         }
-        let (text, values) = matching.count(matching.lead_to_count());
+        let (text, values) = matching.count(matching.lead_to_count(false));
         let (mut n,): (i64,) = read.one(text, values).await?;
         if hits.is_some_and(|hits| hits > FEW) && n <= i64::try_from(MAX_COUNT).unwrap_or(i64::MAX) {
             // The first hits do not hold a thousand that match: all must be asked.
-            let (text, values) = matching.count(Lead::Text);
+            let (text, values) = matching.count(matching.lead_to_count(true));
             (n,) = read.one(text, values).await?;
         }
         Ok(bounded_total(n))

@@ -119,8 +119,8 @@ pub(super) struct Matching<'a> {
     in_names: Vec<String>,
     /// The words of three letters and more in the language of the text index (SQLite).
     indexed: Option<String>,
-    /// JSON: the hits of the index, or the first of very many.
-    hits: String,
+    /// JSON: the rows that hold the words, or the first of very many, once they were asked for.
+    hits: Option<String>,
 }
 
 impl<'a> Matching<'a> {
@@ -160,27 +160,34 @@ impl<'a> Matching<'a> {
             .collect();
         let (words, in_names) = if quoted.is_empty() { (Vec::new(), words) } else { (words, Vec::new()) };
         let indexed = (engine == Engine::Sqlite && !quoted.is_empty()).then(|| quoted.join(" AND "));
-        Matching {
-            filter,
-            engine,
-            tenant,
-            client: None,
-            systems: None,
-            words,
-            in_names,
-            indexed,
-            hits: String::new(),
+        Matching { filter, engine, tenant, client: None, systems: None, words, in_names, indexed, hits: None }
+    }
+
+    /// Asks once for the rows that hold the words, one more than `FEW`, where that is worth while (SQLite).
+    pub(super) fn ask(&self) -> Option<(Text<'static>, Vec<Value>)> {
+        if let Some(words) = &self.indexed {
+            return Some(((&HITS).into(), args![words]));
         }
+        // A client's are read soon, and of the missing there are few.
+        let is_narrow = self.client.is_some() || self.filter.missing == Some(true);
+        if self.engine == Engine::Postgres || self.in_names.is_empty() || is_narrow {
+            return None;
+        }
+        let mut builder = Builder::new(self.engine, self.tenant);
+        builder.push("SELECT a.row_id FROM assets a INDEXED BY assets_by_name WHERE a.tenant_id = $1");
+        builder.filter_names(self);
+        builder.push(" LIMIT 4001");
+        Some(builder.finish())
     }
 
-    /// The words to ask the text index for, if it can lead.
-    pub(super) fn indexed(&self) -> Option<&str> {
-        self.indexed.as_deref()
+    /// Are they found by the text index?
+    pub(super) fn is_indexed(&self) -> bool {
+        self.indexed.is_some()
     }
 
-    /// Keeps what the text index found.
+    /// Keeps what was found.
     pub(super) fn found(&mut self, hits: &[i64]) -> Result<()> {
-        self.hits = to_json(hits)?;
+        self.hits = Some(to_json(hits)?);
         Ok(())
     }
 
@@ -194,7 +201,7 @@ impl<'a> Matching<'a> {
         if self.filter.missing == Some(true) {
             return Lead::Missing;
         }
-        if self.indexed.is_some() && are_few {
+        if self.hits.is_some() && are_few {
             return Lead::Hits;
         }
         let along_the_order = match sort {
@@ -301,11 +308,14 @@ impl<'a> Matching<'a> {
         builder.finish()
     }
 
-    /// What to read first to count.
-    pub(super) fn lead_to_count(&self) -> Lead {
+    /// What to read first to count: what was found, or all.
+    pub(super) fn lead_to_count(&self, all: bool) -> Lead {
+        if all && self.indexed.is_some() {
+            return Lead::Text;
+        }
         match self.narrow() {
             _ if self.filter.missing == Some(true) => Lead::Missing,
-            _ if self.indexed.is_some() => Lead::Hits,
+            _ if self.hits.is_some() && !all => Lead::Hits,
             narrow => narrow.unwrap_or(Lead::Assets("assets_by_name")),
         }
     }
@@ -382,7 +392,10 @@ impl Builder {
                 self.table(" CROSS JOIN assets a", "assets_by_device");
             }
             Lead::Text => self.push("asset_search f CROSS JOIN assets a"),
-            Lead::Hits => self.bind("json_each(?) AS f CROSS JOIN assets a", args![matching.hits.as_str()]),
+            Lead::Hits => self.bind(
+                "json_each(?) AS f CROSS JOIN assets a",
+                args![matching.hits.as_deref().unwrap_or("[]")],
+            ),
             Lead::Missing => {
                 self.table("rmm_devices m", "devices_missing");
                 self.table(" CROSS JOIN assets a", "assets_by_device");
@@ -441,6 +454,10 @@ impl Builder {
                 }
             }
         }
+        self.filter_names(matching);
+    }
+
+    fn filter_names(&mut self, matching: &Matching<'_>) {
         for word in &matching.in_names {
             match self.engine {
                 Engine::Sqlite => self.bind(" AND instr(a.name_key, ?) > 0", args![word]),
@@ -581,10 +598,12 @@ pub(crate) fn examples(engine: Engine) -> Vec<String> {
         let mut matching = Matching::of_words(engine, TenantId(1), filter);
         matching.client = filter.client_id.map(TypedId::to_db);
         matching.systems = filter.os.clone();
-        let mut texts = vec![matching.count(matching.lead_to_count())];
+        let mut texts = vec![matching.count(matching.lead_to_count(true))];
+        texts.extend(matching.ask());
         let is_text = matching.indexed.is_some();
-        if is_text {
-            texts.push(matching.count(Lead::Text));
+        if matching.ask().is_some() {
+            matching.hits = Some(String::new());
+            texts.push(matching.count(matching.lead_to_count(false)));
         }
         for (sort, are_few) in AssetSort::ALL.into_iter().flat_map(|sort| [(sort, false), (sort, true)]) {
             for direction in [Direction::Ascending, Direction::Descending] {
