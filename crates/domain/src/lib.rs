@@ -14,6 +14,7 @@ pub mod integration;
 pub mod mapping;
 pub mod organization;
 pub mod page;
+pub mod site;
 pub mod status;
 pub mod sync;
 pub mod time;

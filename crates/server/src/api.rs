@@ -11,5 +11,6 @@ pub(crate) mod integration_view;
 pub(crate) mod organization;
 pub(crate) mod proposal;
 pub(crate) mod provider;
+pub(crate) mod site;
 pub(crate) mod sync_run;
 pub(crate) mod token;

@@ -72,7 +72,7 @@ impl Clients {
         ctx.require(Permission::AssetsRead)?;
         let tenant = self.core.store.tenant(ctx);
         let client = tenant.clients().get(id).await.map_err(named("client"))?;
-        let sites = tenant.clients().sites(id).await?;
+        let sites = tenant.sites().of_client(id).await?;
         let (asset_count, organization_count) = tenant.clients().numbers(id).await?;
         Ok(ClientDetail { client, sites, asset_count, organization_count })
     }

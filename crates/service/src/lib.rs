@@ -11,6 +11,7 @@ pub mod integration;
 pub mod job;
 pub mod organization;
 pub mod schedule;
+pub mod site;
 pub mod sync;
 
 mod clock;
@@ -49,6 +50,8 @@ pub struct Services {
     pub integrations: integration::Integrations,
     /// Organizations and mappings.
     pub organizations: organization::Organizations,
+    /// Sites of clients.
+    pub sites: site::Sites,
     /// Sync runs.
     pub sync: sync::Syncs,
     core: core::Core,
@@ -75,6 +78,7 @@ impl Services {
             events: event::Events::new(core.clone()),
             integrations: integration::Integrations::new(core.clone()),
             organizations: organization::Organizations::new(core.clone()),
+            sites: site::Sites::new(core.clone()),
             sync: sync::Syncs::new(core.clone()),
             core,
         }

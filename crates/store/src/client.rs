@@ -1,15 +1,14 @@
-//! Clients and their sites.
+//! Clients.
 
 use std::collections::HashSet;
 
 use domain::{
     Time,
-    client::{Client, Site, name_key},
+    client::{Client, name_key},
     event::kind,
-    id::{ClientId, SiteId, TypedId},
+    id::{ClientId, TypedId},
     page::{MAX_COUNT, Page, PageRequest, Total},
 };
-use serde::Serialize;
 use sqlx::FromRow;
 
 use crate::{
@@ -17,8 +16,9 @@ use crate::{
     cursor::{self, Cursor},
     db::{Tx, args},
     error::{Result, StoreError},
-    event::{self, EventSource, NewEvent, to_json},
+    event::{self, EventSource, NewEvent},
     new_id,
+    site::rmm,
     sql::statements,
 };
 
@@ -62,31 +62,15 @@ statements! {
          WHERE tenant_id = $1 AND client_id = $2), \
          (SELECT COUNT(*) FROM rmm_organization_mappings WHERE tenant_id = $1 AND client_id = $2)"
     ];
-    SITES = ["SELECT id, client_id, name FROM client_sites WHERE tenant_id = $1 AND client_id = $2 ORDER BY name_key"];
     RENAME = ["UPDATE clients SET name = $3, name_key = $4, updated_at = $5 WHERE tenant_id = $1 AND id = $2"];
     ARCHIVE = ["UPDATE clients SET archived_at = $3, updated_at = $4 WHERE tenant_id = $1 AND id = $2"];
     MERGE_MARK = [
         "UPDATE clients SET archived_at = $4, merged_into = $3, updated_at = $4 WHERE tenant_id = $1 AND id = $2"
     ];
-    ADD_SITES = [
-        "INSERT INTO client_sites (tenant_id, id, client_id, name, name_key, created_at) \
-         SELECT CAST($2 AS BIGINT), r.id, r.client_id, r.name, r.name_key, CAST($3 AS BIGINT) FROM ",
-        {rows "$1" id text, client_id text, name text, name_key text},
-        " AS r WHERE true ON CONFLICT (tenant_id, client_id, name_key) DO NOTHING"
-    ];
-    FIND_SITES = [
-        "SELECT s.id, s.client_id, s.name_key FROM client_sites s WHERE s.tenant_id = $2 AND s.client_id IN ",
-        {list "$1"}
-    ];
-    MERGE_ASSETS = [
-        "UPDATE assets SET client_id = $3, updated_at = $4, site_id = (\
-         SELECT t.id FROM client_sites f JOIN client_sites t ON t.tenant_id = f.tenant_id AND t.client_id = $3 \
-         AND t.name_key = f.name_key WHERE f.tenant_id = $1 AND f.id = assets.site_id) \
-         WHERE tenant_id = $1 AND client_id = $2"
-    ];
+    MERGE_ASSETS = ["UPDATE assets SET client_id = $3, updated_at = $4 WHERE tenant_id = $1 AND client_id = $2"];
     MERGE_MAPPINGS = [
         "UPDATE rmm_organization_mappings SET client_id = $3, previous = NULL, updated_at = $4 \
-         WHERE tenant_id = $1 AND client_id = $2"
+         WHERE tenant_id = $1 AND client_id = $2 RETURNING id, created_at"
     ];
     RECOUNT_CLEAR = ["DELETE FROM asset_counts WHERE tenant_id = $1 AND client_id = $2"];
     RECOUNT = [
@@ -138,23 +122,6 @@ pub struct ClientWithCounts {
     pub asset_count: u64,
     /// Organizations mapped to it.
     pub organization_count: u64,
-}
-
-/// A site to be there: given back with its id.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct SiteKey {
-    /// Whose.
-    pub client: ClientId,
-    /// [`name_key`] of its name.
-    pub name_key: String,
-}
-
-#[derive(Serialize)]
-struct NewSite {
-    id: String,
-    client_id: String,
-    name: String,
-    name_key: String,
 }
 
 /// Clients of one tenant.
@@ -223,22 +190,6 @@ impl Clients<'_> {
         Ok((u64::try_from(assets).unwrap_or(0), u64::try_from(organizations).unwrap_or(0)))
     }
 
-    /// Sites of a client by name.
-    pub async fn sites(&self, id: ClientId) -> Result<Vec<Site>> {
-        let rows: Vec<(String, String, String)> =
-            self.0.db().all(&SITES, args![self.0.id, id.to_db()]).await?;
-        let corrupt = |_| StoreError::Corrupt { what: "site" };
-        rows.into_iter()
-            .map(|(id, client, name)| {
-                Ok(Site {
-                    id: SiteId::from_db(&id).map_err(corrupt)?,
-                    client_id: ClientId::from_db(&client).map_err(corrupt)?,
-                    name,
-                })
-            })
-            .collect()
-    }
-
     /// Gives it another name.
     pub async fn rename(&self, id: ClientId, name: &str) -> Result<()> {
         let now = self.0.now;
@@ -282,8 +233,9 @@ impl Clients<'_> {
         if tx.run(&MERGE_MARK, moved()).await? == 0 {
             return Err(StoreError::NotFound);
         }
-        tx.run(&MERGE_MAPPINGS, moved()).await?;
-        self.merge_sites(&mut tx, from, into).await?;
+        let organizations: Vec<(String, i64)> = tx.all(&MERGE_MAPPINGS, moved()).await?;
+        let organizations: Vec<String> = organizations.into_iter().map(|(id, _)| id).collect();
+        rmm::merge_clients(&mut tx, self.0, (from, into), &organizations).await?;
         tx.run(&MERGE_ASSETS, moved()).await?;
         recount(&mut tx, self.0, from).await?;
         recount(&mut tx, self.0, into).await?;
@@ -293,12 +245,6 @@ impl Clients<'_> {
         ];
         event::insert(&mut tx, tenant, now, EventSource::default(), &changed).await?;
         tx.commit().await
-    }
-
-    async fn merge_sites(&self, tx: &mut Tx, from: ClientId, into: ClientId) -> Result<()> {
-        let rows: Vec<(String, String, String)> = tx.all(&SITES, args![self.0.id, from.to_db()]).await?;
-        let names: Vec<(ClientId, String)> = rows.into_iter().map(|(_, _, name)| (into, name)).collect();
-        ensure_sites(tx, self.0, &names).await.map(drop)
     }
 }
 
@@ -321,53 +267,24 @@ pub(crate) async fn find_or_create(tx: &mut Tx, tenant: &Tenant<'_>, name: &str)
     }
 }
 
+/// One client, held until the caller's transaction ends.
+pub(crate) async fn hold(tx: &mut Tx, tenant: &Tenant<'_>, id: ClientId) -> Result<Client> {
+    tx.one::<ClientRow>(&HOLD, args![tenant.id, id.to_db()]).await?.into_client()
+}
+
 /// What became of a client: itself, or the one that it was merged into, over however many merges. Held until the
 /// caller's transaction ends; may be archived.
 pub(crate) async fn hold_successor(tx: &mut Tx, tenant: &Tenant<'_>, id: ClientId) -> Result<Client> {
     let mut seen = HashSet::new();
     let mut next = id;
     loop {
-        let row: ClientRow = tx.one(&HOLD, args![tenant.id, next.to_db()]).await?;
-        let client = row.into_client()?;
+        let client = hold(tx, tenant, next).await?;
         match client.merged_into {
             // Two merges at the same moment, each into the other, leave no live one.
             Some(into) if seen.insert(next) => next = into,
             _ => return Ok(client),
         }
     }
-}
-
-/// Makes sure that sites exist and answers the ids of all sites of the clients concerned.
-pub(crate) async fn ensure_sites(
-    tx: &mut Tx,
-    tenant: &Tenant<'_>,
-    names: &[(ClientId, String)],
-) -> Result<Vec<(SiteKey, SiteId)>> {
-    let rows: Vec<NewSite> = names
-        .iter()
-        .map(|(client, name)| NewSite {
-            id: new_id::<SiteId>(tenant.now).to_db(),
-            client_id: client.to_db(),
-            name: name.clone(),
-            name_key: name_key(name),
-        })
-        .collect();
-    if !rows.is_empty() {
-        tx.run(&ADD_SITES, args![to_json(&rows)?, tenant.id, tenant.now]).await?;
-    }
-    let mut clients: Vec<String> = names.iter().map(|(client, _)| client.to_db()).collect();
-    clients.sort_unstable();
-    clients.dedup();
-    let found: Vec<(String, String, String)> =
-        tx.all(&FIND_SITES, args![to_json(&clients)?, tenant.id]).await?;
-    let corrupt = |_| StoreError::Corrupt { what: "site" };
-    found
-        .into_iter()
-        .map(|(id, client, name_key)| {
-            let key = SiteKey { client: ClientId::from_db(&client).map_err(corrupt)?, name_key };
-            Ok((key, SiteId::from_db(&id).map_err(corrupt)?))
-        })
-        .collect()
 }
 
 /// Counts a client's assets anew, after a change that moved many.

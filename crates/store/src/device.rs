@@ -7,7 +7,9 @@ use domain::{
     Time,
     asset::AssetType,
     device::Presence,
-    id::{AssetId, ClientId, DeviceId, IntegrationId, OrganizationId, SiteId, SyncRunId, TypedId},
+    event::kind,
+    id::{AssetId, ClientId, DeviceId, IntegrationId, OrganizationId, SyncRunId, TypedId},
+    organization::OrganizationSite,
     status::{Status, Thresholds},
     sync::KnownDevice,
 };
@@ -15,11 +17,11 @@ use sqlx::FromRow;
 
 use crate::{
     Tenant,
-    client::{self, SiteKey},
     db::{Engine, Tx, args},
     error::{Result, StoreError},
     event::{self, EventSource, NewEvent, to_json},
     organization,
+    site::rmm::{self, PageSites},
     sync_run::{self, Progress},
 };
 
@@ -135,6 +137,8 @@ pub struct PageScope {
     pub organization_id: OrganizationId,
     /// The provider's id of the organization.
     pub organization_external_id: String,
+    /// Its sites, as the provider listed them last.
+    pub organization_sites: Vec<OrganizationSite>,
     /// Its client when the page was compared.
     pub client_id: ClientId,
     /// The run.
@@ -301,27 +305,24 @@ impl Devices<'_> {
         let source = EventSource { integration: Some(scope.integration_id), run: Some(scope.run_id) };
         let mut events = writes.events.clone();
         events.extend(self.propose_reinstalled(&mut tx, scope, writes).await?);
+        if sites.are_new() {
+            events.push(NewEvent::new(kind::CLIENT_CHANGED, scope.client_id));
+        }
         event::insert(&mut tx, self.0.id, self.0.now, source, &events).await?;
         tx.commit().await?;
         Ok(Applied::Written)
     }
 
-    async fn sites(
-        &self,
-        tx: &mut Tx,
-        scope: &PageScope,
-        writes: &PageWrites,
-    ) -> Result<Vec<(SiteKey, SiteId)>> {
+    async fn sites(&self, tx: &mut Tx, scope: &PageScope, writes: &PageWrites) -> Result<PageSites> {
         let created = writes.created.iter().map(|d| &d.content);
         let changed = writes.changed.iter().map(|d| &d.content);
-        let mut names: Vec<String> = created.chain(changed).filter_map(|c| c.site.clone()).collect();
-        names.sort_unstable();
-        names.dedup();
-        if names.is_empty() {
-            return Ok(Vec::new());
-        }
-        let names: Vec<(ClientId, String)> = names.into_iter().map(|name| (scope.client_id, name)).collect();
-        client::ensure_sites(tx, self.0, &names).await
+        let names = created.chain(changed).filter_map(|content| content.site.as_deref());
+        let place = rmm::Place {
+            organization: scope.organization_id,
+            client: scope.client_id,
+            listed: &scope.organization_sites,
+        };
+        rmm::of_page(tx, self.0, &place, names).await
     }
 
     async fn create(
@@ -329,7 +330,7 @@ impl Devices<'_> {
         tx: &mut Tx,
         scope: &PageScope,
         writes: &PageWrites,
-        sites: &[(SiteKey, SiteId)],
+        sites: &PageSites,
     ) -> Result<()> {
         if writes.created.is_empty() {
             return Ok(());
@@ -337,8 +338,7 @@ impl Devices<'_> {
         let (tenant, now) = (self.0.id, self.0.now);
         let integration = scope.integration_id.to_db();
         let organization = scope.organization_id.to_db();
-        let assets: Vec<AssetRow<'_>> =
-            writes.created.iter().map(|d| AssetRow::created(d, scope, sites)).collect();
+        let assets: Vec<AssetRow<'_>> = writes.created.iter().map(|d| AssetRow::created(d, sites)).collect();
         let columns = args![
             to_json(&assets)?,
             tenant,
@@ -371,7 +371,7 @@ impl Devices<'_> {
         tx: &mut Tx,
         scope: &PageScope,
         writes: &PageWrites,
-        sites: &[(SiteKey, SiteId)],
+        sites: &PageSites,
     ) -> Result<()> {
         if writes.changed.is_empty() {
             return Ok(());
@@ -380,8 +380,7 @@ impl Devices<'_> {
         let ids: Vec<String> = writes.changed.iter().map(|d| d.asset_id.to_db()).collect();
         let ids = to_json(&ids)?;
         unindex_text(tx, self.0, &ids).await?;
-        let assets: Vec<AssetRow<'_>> =
-            writes.changed.iter().map(|d| AssetRow::changed(d, scope, sites)).collect();
+        let assets: Vec<AssetRow<'_>> = writes.changed.iter().map(|d| AssetRow::changed(d, sites)).collect();
         let assets = to_json(&assets)?;
         let columns = args![assets.as_str(), tenant, scope.client_id.to_db()];
         // Read here and not with the comparison: another organization may have been remapped since.
@@ -465,7 +464,7 @@ impl Devices<'_> {
         Ok(proposed
             .iter()
             .filter_map(|(id, _)| domain::id::ProposalId::from_db(id).ok())
-            .map(|id| NewEvent::new(domain::event::kind::PROPOSAL_CHANGED, id))
+            .map(|id| NewEvent::new(kind::PROPOSAL_CHANGED, id))
             .collect())
     }
 

@@ -25,6 +25,7 @@ pub mod people;
 pub mod presence;
 pub mod schedule;
 pub mod secret;
+pub mod site;
 pub mod statements;
 pub mod sync_run;
 pub mod testing;
@@ -124,7 +125,7 @@ groups! {
     absences -> absence::Absences<'_>;
     /// Assets.
     assets -> asset::Assets<'_>;
-    /// Clients and sites.
+    /// Clients.
     clients -> client::Clients<'_>;
     /// Details of devices.
     details -> detail::Details<'_>;
@@ -136,6 +137,8 @@ groups! {
     integrations -> integration::Integrations<'_>;
     /// Organizations and mappings.
     organizations -> organization::Organizations<'_>;
+    /// Sites of clients.
+    sites -> site::Sites<'_>;
     /// Sync runs.
     sync_runs -> sync_run::SyncRuns<'_>;
 }

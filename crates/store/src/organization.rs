@@ -19,6 +19,7 @@ use crate::{
     error::{Result, StoreError},
     event::{self, EventSource, NewEvent, to_json},
     new_id,
+    site::rmm,
     sql::statements,
 };
 
@@ -71,20 +72,15 @@ statements! {
          updated_at = $7 WHERE tenant_id = $1 AND id = $2"
     ];
     MOVE_ASSETS = [
-        "UPDATE assets SET client_id = $3, site_id = (SELECT t.id FROM client_sites f JOIN client_sites t \
-         ON t.tenant_id = f.tenant_id AND t.client_id = $3 AND t.name_key = f.name_key \
-         WHERE f.tenant_id = $1 AND f.id = assets.site_id), updated_at = $4 \
+        "UPDATE assets SET client_id = $3, site_id = (SELECT r.to_site FROM ",
+        {rows "$5" from_site text, to_site text},
+        " AS r WHERE r.from_site = assets.site_id), updated_at = $4 \
          WHERE tenant_id = $1 AND client_id <> $3 AND primary_device_id IN \
          (SELECT d.id FROM rmm_devices d WHERE d.tenant_id = $1 AND d.organization_id = $2) RETURNING id, created_at"
     ];
     CLIENTS_OF_ASSETS = [
         "SELECT DISTINCT a.client_id, CAST(0 AS BIGINT) FROM assets a JOIN rmm_devices d ON d.tenant_id = a.tenant_id \
          AND d.id = a.primary_device_id WHERE a.tenant_id = $1 AND d.organization_id = $2"
-    ];
-    SITE_NAMES_OF_ASSETS = [
-        "SELECT DISTINCT s.name, CAST(0 AS BIGINT) FROM assets a JOIN client_sites s ON s.tenant_id = a.tenant_id \
-         AND s.id = a.site_id JOIN rmm_devices d ON d.tenant_id = a.tenant_id AND d.id = a.primary_device_id \
-         WHERE a.tenant_id = $1 AND d.organization_id = $2"
     ];
     OBSERVED = [
         "UPDATE rmm_organization_mappings SET observed_at = $3 WHERE tenant_id = $1 AND id = $2"
@@ -329,7 +325,9 @@ impl Organizations<'_> {
         let vanished: Vec<(String, i64)> =
             tx.all(&VANISH, args![to_json(&ids)?, self.0.id, key.as_str(), now]).await?;
         let created = changed.iter().filter(|(_, at)| *at == now.0).count() as u64;
-        let events = changed_events(changed.iter().chain(&vanished).map(|(id, _)| id.as_str()));
+        let renamed = rmm::follow(&mut tx, self.0, integration, listed).await?;
+        let mut events = changed_events(changed.iter().chain(&vanished).map(|(id, _)| id.as_str()));
+        events.extend(renamed.into_iter().map(|client| NewEvent::new(kind::CLIENT_CHANGED, client)));
         let source = EventSource { integration: Some(integration), run: None };
         event::insert(&mut tx, self.0.id, now, source, &events).await?;
         tx.commit().await?;
@@ -436,11 +434,9 @@ impl Organizations<'_> {
         if clients.iter().all(|(owner, _)| *owner == client.to_db()) {
             return Ok(Vec::new());
         }
-        let sites: Vec<(String, i64)> = tx.all(&SITE_NAMES_OF_ASSETS, of()).await?;
-        let sites: Vec<(ClientId, String)> = sites.into_iter().map(|(name, _)| (client, name)).collect();
-        client::ensure_sites(tx, self.0, &sites).await?;
-        let moved: Vec<(String, i64)> =
-            tx.all(&MOVE_ASSETS, args![self.0.id, id.to_db(), client.to_db(), self.0.now]).await?;
+        let sites = rmm::move_organization(tx, self.0, id, client).await?;
+        let columns = args![self.0.id, id.to_db(), client.to_db(), self.0.now, to_json(&sites)?];
+        let moved: Vec<(String, i64)> = tx.all(&MOVE_ASSETS, columns).await?;
         for (owner, _) in &clients {
             let owner = ClientId::from_db(owner).map_err(|_| StoreError::Corrupt { what: "client" })?;
             client::recount(tx, self.0, owner).await?;

@@ -3,7 +3,7 @@
 pub use crate::sql::Sql;
 use crate::{
     absence, asset, client, copy, detail, device, event, gateway, integration, job, organization, people,
-    presence, schedule, secret, sync_run,
+    presence, schedule, secret, site, sync_run,
 };
 
 /// Every statement of the crate, with its name.
@@ -23,6 +23,8 @@ pub fn all() -> Vec<(&'static str, &'static Sql)> {
         event::ALL,
         integration::ALL,
         organization::ALL,
+        site::ALL,
+        site::statements::ALL,
         sync_run::ALL,
     ]
     .concat();

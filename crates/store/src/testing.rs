@@ -8,7 +8,7 @@ use std::path::Path;
 use domain::id::TenantId;
 use sqlx::{Connection, Executor, PgConnection};
 
-use crate::{Location, RootKey, Store, db::Text};
+use crate::{Engine, Location, RootKey, Store, db::Text};
 
 /// A store for one test, and what must live as long as it.
 pub struct TestStore {
@@ -49,6 +49,19 @@ pub async fn second_tenant(store: &Store) -> TenantId {
         Text::Composed("INSERT INTO tenants (id, name, created_at) VALUES (2, 'Second', 0)".to_owned());
     store.db.write(added, Vec::new()).await.expect("a tenant can be added");
     TenantId(2)
+}
+
+/// Brings site mappings to what the migration that made them left: forgets all and runs its last statement again.
+pub async fn migrate_sites_again(store: &Store) {
+    let migration = match store.engine() {
+        Engine::Sqlite => include_str!("../migrations/sqlite/0005_sites.sql"),
+        Engine::Postgres => include_str!("../migrations/postgres/0005_sites.sql"),
+    };
+    let (_, fill) = migration.split_once("INSERT INTO").expect("the migration fills the table");
+    let fill = format!("INSERT INTO{}", fill.trim_end().trim_end_matches(';'));
+    for text in ["DELETE FROM rmm_site_mappings".to_owned(), fill] {
+        store.db.write(Text::Composed(text), Vec::new()).await.expect("the statement runs");
+    }
 }
 
 /// Serialises the tests of all processes while the template is made or copied.

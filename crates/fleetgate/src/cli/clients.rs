@@ -4,6 +4,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{Session, clock, exit::Exit, failure::Failure, resolve};
+
 use crate::{
     api_client::{Paging, Query},
     output::{
@@ -13,6 +14,8 @@ use crate::{
     },
     prompt,
 };
+
+mod sites;
 
 /// What can be done with clients. They are named by name or id.
 #[derive(Debug, Subcommand)]
@@ -67,6 +70,9 @@ pub(crate) enum Command {
         #[arg(long)]
         yes: bool,
     },
+    /// What can be done with the sites of one.
+    #[command(flatten)]
+    Sites(sites::Command),
 }
 
 /// Runs one of them.
@@ -75,6 +81,7 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Fai
     let answer = match command {
         Command::List { text, archived, paging } => return list_some(text, archived, &paging, session).await,
         Command::Show { client } => return show(&client, session).await,
+        Command::Sites(command) => return sites::run(command, session).await,
         Command::Create { name } => client.post(&["clients"], &json!({ "name": name })).await?,
         Command::Rename { client: wanted, name } => {
             let id = resolve::client(client, &wanted).await?;

@@ -365,6 +365,38 @@ fn check_clients(shell: &Shell<'_>) {
     let merged = shell.typed(&["clients", "show", "Northwind"]).ends_with(0);
     assert!(merged.out.contains("Merged into") && merged.err.contains("Stays (cli_"), "{}", merged.err);
     shell.fails(4, &["clients", "show", "Nobody"]);
+    check_sites(shell);
+}
+
+fn check_sites(shell: &Shell<'_>) {
+    let assets = shell.typed(&["assets", "list", "--all", "--json"]).ends_with(0).json();
+    let asset = assets["items"].as_array().unwrap().iter().find(|asset| asset["site"].is_object()).unwrap();
+    let [client, site] = ["client", "site"].map(|what| asset[what]["name"].as_str().unwrap());
+    let at = |site: &str| {
+        let listed = shell.typed(&["assets", "list", "--client", client, "--site", site, "--json", "--all"]);
+        listed.ends_with(0).json()["items"].as_array().unwrap().len()
+    };
+    let there = at(site);
+    assert!(there > 0);
+    let listed = shell.typed(&["clients", "sites", client]).ends_with(0).out;
+    assert!(listed.contains(site) && listed.contains("the RMM"), "{listed}");
+    shell.typed(&["clients", "rename-site", client, site, "Head Office"]).ends_with(0);
+    assert_eq!(at("Head Office"), there);
+    shell.typed(&["clients", "add-site", client, "Attic"]).ends_with(0);
+    let taken = shell.fails(5, &["clients", "add-site", client, "attic"]);
+    assert!(taken.err.contains("name_taken"), "{}", taken.err);
+    let listed = shell.typed(&["clients", "sites", client, "--text", "head", "--json"]).ends_with(0).json();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1, "{listed}");
+    assert_eq!(listed["items"][0]["asset_count"], there);
+    assert_eq!(listed["items"][0]["sources"][0]["name"], site);
+    let refused = shell.fails(5, &["clients", "remove-site", client, "Head Office"]);
+    assert!(refused.err.contains("site_has_assets") && refused.err.contains("merge"), "{}", refused.err);
+    shell.fails(2, &["clients", "merge-sites", client, "Head Office", "--into", "Attic"]);
+    shell.typed(&["clients", "merge-sites", client, "Head Office", "--into", "Attic", "--yes"]).ends_with(0);
+    assert_eq!(at("Attic"), there);
+    shell.fails(4, &["clients", "remove-site", client, "Head Office"]);
+    shell.typed(&["clients", "add-site", client, "Cellar"]).ends_with(0);
+    shell.typed(&["clients", "remove-site", client, "Cellar"]).ends_with(0);
 }
 
 fn check_tokens(shell: &Shell<'_>, bob: &str) {

@@ -51,6 +51,7 @@ impl Operation {
             "integrations" => "int",
             "organizations" => "org",
             "proposals" => "pro",
+            "sites" => "sit",
             "sync-runs" => "run",
             "tokens" => "tok",
             other => panic!("what do ids of `{other}` begin with?"),
@@ -62,15 +63,18 @@ impl Operation {
     }
 
     /// A body that is fine: what is refused is refused for the id.
-    fn body(&self, client: &str) -> Option<Value> {
+    fn body(&self, client: &str, site: &str) -> Option<Value> {
         if !self.has_body {
             return None;
         }
         Some(match self.id.as_str() {
             "change_organization" => json!({ "auto_sync": true }),
             "merge_client" => json!({ "into": client }),
+            "merge_site" => json!({ "into": site }),
             "reconnect_integration" => json!({ "fields": {} }),
-            "rename_client" | "update_integration" => json!({ "name": "Mine now" }),
+            "create_site" | "rename_client" | "rename_site" | "update_integration" => {
+                json!({ "name": "Mine now" })
+            }
             "request_sync" => json!({ "kind": "devices" }),
             "sign_in_integration" | "test_integration" => json!({}),
             "update_asset" => json!({ "note": "mine now" }),
@@ -176,7 +180,8 @@ async fn check_permissions(admin: &Api, bob: &Api, operations: &[Operation], url
 
 async fn check_unknown_ids(admin: &Api, operations: &[Operation]) {
     for operation in operations.iter().filter(|o| o.is_of_one()) {
-        let body = operation.body("cli_0192bbbbbbbb7bbb8bbbbbbbbbbbbbbb");
+        let body =
+            operation.body("cli_0192bbbbbbbb7bbb8bbbbbbbbbbbbbbb", "sit_0192bbbbbbbb7bbb8bbbbbbbbbbbbbbb");
         let answer =
             admin.send(&operation.method, &operation.of(&unknown(operation.prefix())), body.as_ref()).await;
         answer.problem(404, "not_found");
@@ -271,11 +276,11 @@ mod another_tenants_data_is_not_there {
         assert_eq!(ours.sync(integration, "devices", false).await["counts"]["created"], 1);
         let before = everything(ours).await;
 
-        let (token, own_client) = second_tenant(&home).await;
+        let (token, own_client, own_site) = second_tenant(&home).await;
         let theirs = connected.server.api(token.as_str());
         let operations = operations(ours).await;
         for operation in operations.iter().filter(|o| o.is_of_one()) {
-            let body = operation.body(&own_client);
+            let body = operation.body(&own_client, &own_site);
             let real = first_id(ours, operation).await;
             let real = theirs.send(&operation.method, &operation.of(&real), body.as_ref()).await;
             let unknown = operation.of(&unknown(operation.prefix()));
@@ -285,14 +290,14 @@ mod another_tenants_data_is_not_there {
             let names = |answer: &Answer| answer.headers.keys().map(ToString::to_string).collect::<Vec<_>>();
             assert_eq!(names(&real), names(&unknown), "{}", operation.name());
         }
-        check_foreign_ids_in_bodies(ours, &theirs, &own_client).await;
+        check_foreign_ids_in_bodies(ours, &theirs, &own_client, &own_site).await;
         check_lists_are_empty(ours, &theirs).await;
         assert_eq!(everything(ours).await, before, "nothing of it had an effect");
         check_events(&connected, &theirs).await;
     }
 
-    /// An admin of tenant 2 with a token, and a client.
-    async fn second_tenant(home: &Home) -> (String, String) {
+    /// An admin of tenant 2 with a token, and a client with a site.
+    async fn second_tenant(home: &Home) -> (String, String, String) {
         let store = home.store_without_foreign_keys().await;
         let ctx = system(2);
         let tenant = store.tenant(&ctx);
@@ -304,8 +309,9 @@ mod another_tenants_data_is_not_there {
         let token = NewToken { user, kind: TokenKind::User, name: "eve", permissions, expires_at };
         let (_, secret) = tenant.tokens().create(&token).await.unwrap();
         let client = tenant.clients().create("Theirs").await.unwrap().id;
+        let site = tenant.sites().create(client, "Theirs").await.unwrap();
         store.close().await;
-        (secret.expose_secret().to_owned(), client.to_string())
+        (secret.expose_secret().to_owned(), client.to_string(), site.to_string())
     }
 
     /// The lists of all that has an id in a path.
@@ -314,8 +320,12 @@ mod another_tenants_data_is_not_there {
 
     async fn first_id(api: &Api, operation: &Operation) -> String {
         let collection = operation.path.split('/').nth(3).unwrap();
-        let list = api.get(&format!("/{collection}")).await;
-        let first = list["items"][0]["id"].as_str();
+        let (list, id) = match collection {
+            "sites" => ("assets", "/items/0/site/id"),
+            other => (other, "/items/0/id"),
+        };
+        let list = api.get(&format!("/{list}")).await;
+        let first = list.pointer(id).and_then(Value::as_str);
         first.unwrap_or_else(|| panic!("there is no {collection} to try with")).to_owned()
     }
 
@@ -333,12 +343,19 @@ mod another_tenants_data_is_not_there {
         all
     }
 
-    async fn check_foreign_ids_in_bodies(ours: &Api, theirs: &Api, own_client: &str) {
+    async fn check_foreign_ids_in_bodies(ours: &Api, theirs: &Api, own_client: &str, own_site: &str) {
         let client = ours.get("/clients").await["items"][0]["id"].as_str().unwrap().to_owned();
         let merge = async |into: &str| {
             theirs.post(&format!("/clients/{own_client}/merge"), &json!({ "into": into })).await
         };
         let (real, unknown) = (merge(&client).await, merge(&unknown("cli")).await);
+        real.problem(404, "not_found");
+        assert_eq!(real.without_request_id(), unknown.without_request_id());
+        let site = ours.get("/assets").await["items"][0]["site"]["id"].as_str().unwrap().to_owned();
+        let merge = async |into: &str| {
+            theirs.post(&format!("/sites/{own_site}/merge"), &json!({ "into": into })).await
+        };
+        let (real, unknown) = (merge(&site).await, merge(&super::unknown("sit")).await);
         real.problem(404, "not_found");
         assert_eq!(real.without_request_id(), unknown.without_request_id());
         let integration = ours.get("/integrations").await["items"][0]["id"].clone();

@@ -106,11 +106,15 @@ async fn first(checked: &Checked<'_>, list: &str) -> String {
 
 async fn check_singles(checked: &Checked<'_>, integration: &str, run: &str) {
     let (asset, client) = (first(checked, "assets?status=online").await, first(checked, "clients").await);
+    let site =
+        checked.api.get(&format!("{V1}/assets/{asset}")).await["site"]["id"].as_str().unwrap().to_owned();
     let calls = [
         ("integrations/{id}", integration),
         ("sync-runs/{id}", run),
         ("sync-runs/{id}/items", run),
         ("clients/{id}", &client),
+        ("clients/{id}/sites", &client),
+        ("sites/{id}", &site),
         ("assets/{id}", &asset),
         ("assets/{id}/history", &asset),
     ];
@@ -134,6 +138,7 @@ async fn check_writes(checked: &Checked<'_>) {
     checked.good("PATCH", &one, id, Some(json!({ "name": "Newer" }))).await;
     checked.good("POST", &format!("{one}/archive"), id, None).await;
     checked.good("POST", &format!("{one}/restore"), id, None).await;
+    check_sites(checked, id).await;
     let into = checked.good("POST", &clients, "", Some(json!({ "name": "Stays" }))).await["id"].clone();
     checked.good("POST", &format!("{one}/merge"), id, Some(json!({ "into": into }))).await;
     let organization = first(checked, "organizations").await;
@@ -153,6 +158,37 @@ async fn check_writes(checked: &Checked<'_>) {
     checked.good("DELETE", &format!("{V1}/tokens/{{id}}"), made["token"]["id"].as_str().unwrap(), None).await;
     let proposal = first(checked, "proposals").await;
     checked.good("POST", &format!("{V1}/proposals/{{id}}/dismiss"), &proposal, None).await;
+}
+
+async fn check_sites(checked: &Checked<'_>, client: &str) {
+    let (all, one) = (format!("{V1}/clients/{{id}}/sites"), format!("{V1}/sites/{{id}}"));
+    let merge = format!("{one}/merge");
+    let mut made = Vec::new();
+    for name in ["North", "South"] {
+        let site = checked.good("POST", &all, client, Some(json!({ "name": name }))).await;
+        assert_eq!((&site["client_id"], &site["asset_count"]), (&json!(client), &json!(0)));
+        made.push(site["id"].as_str().unwrap().to_owned());
+    }
+    let (north, south) = (made[0].as_str(), made[1].as_str());
+    checked.call("POST", &all, client, Some(json!({ "name": "NORTH" }))).await.problem(409, "name_taken");
+    checked.call("PATCH", &one, south, Some(json!({ "name": "north" }))).await.problem(409, "name_taken");
+    assert_eq!(checked.good("PATCH", &one, south, Some(json!({ "name": "West" }))).await["name"], "West");
+    let listed = checked.api.get(&format!("{V1}/clients/{client}/sites?limit=1")).await;
+    assert_eq!((&listed["items"][0]["name"], &listed["total"]), (&json!("North"), &json!(2)));
+    let next = listed["next_cursor"].as_str().unwrap();
+    let rest = checked.api.get(&format!("{V1}/clients/{client}/sites?limit=1&cursor={next}")).await;
+    assert_eq!((&rest["items"][0]["name"], &rest["next_cursor"]), (&json!("West"), &json!(null)));
+    let found = checked.api.get(&format!("{V1}/clients/{client}/sites?text=es")).await;
+    assert_eq!((&found["items"][0]["id"], &found["total"]), (&json!(south), &json!(1)));
+    checked.call("POST", &merge, north, Some(json!({ "into": north }))).await.problem(422, "same_site");
+    let full = checked.api.get(&format!("{V1}/assets")).await["items"][0]["site"]["id"].clone();
+    let full = full.as_str().unwrap();
+    checked.call("POST", &merge, north, Some(json!({ "into": full }))).await.problem(422, "other_client");
+    checked.call("DELETE", &one, full, None).await.problem(409, "site_has_assets");
+    assert_eq!(checked.good("POST", &merge, north, Some(json!({ "into": south }))).await["id"], south);
+    checked.call("GET", &one, north, None).await.problem(404, "not_found");
+    checked.good("DELETE", &one, south, None).await;
+    assert_eq!(checked.api.get(&format!("{V1}/clients/{client}/sites")).await["total"], 0);
 }
 
 async fn check_integration(checked: &Checked<'_>, rmm: &simulator::tacticalrmm::Server, id: &str) {

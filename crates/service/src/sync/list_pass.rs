@@ -365,6 +365,7 @@ impl OrganizationPass<'_> {
             provider: self.opened.integration.provider.clone(),
             organization_id: self.organization.id,
             organization_external_id: self.organization.external_id.clone(),
+            organization_sites: self.organization.sites.clone(),
             client_id,
             run_id: work.run.id,
             observed_at: ctx.now,

@@ -18,5 +18,6 @@ mod remap;
 mod rights;
 mod runs;
 mod schedules;
+mod sites;
 mod status;
 mod world;

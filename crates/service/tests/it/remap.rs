@@ -121,6 +121,7 @@ on_both_engines! {
             provider: "tacticalrmm".to_owned(),
             organization_id: one.id,
             organization_external_id: one.external_id.clone(),
+            organization_sites: one.sites.clone(),
             client_id,
             run_id: run.id,
             observed_at: ctx.now,

@@ -4,7 +4,7 @@ use domain::{
     Ctx,
     asset::{AssetFilter, AssetSort, Direction},
     auth::{Permission, Permissions, Role},
-    id::{AssetId, ClientId, IntegrationId, OrganizationId, ProposalId, SyncRunId},
+    id::{AssetId, ClientId, IntegrationId, OrganizationId, ProposalId, SiteId, SyncRunId},
     sync::RunKind,
 };
 use futures::TryStreamExt;
@@ -25,6 +25,8 @@ struct Ids {
     organization: OrganizationId,
     client: ClientId,
     other_client: ClientId,
+    site: SiteId,
+    other_site: SiteId,
     asset: AssetId,
     proposal: ProposalId,
     run: SyncRunId,
@@ -36,11 +38,15 @@ async fn ids(world: &World) -> Ids {
     let run = world.run(RunKind::Devices).await;
     let organizations = world.organizations().await;
     let proposals = world.services.assets.proposals(&world.ctx(), true, ALL).await.unwrap();
+    let assets = world.assets().await;
+    let site_of = |client: u32| assets[&world.control().agent_ids(client)[0]].site_id.unwrap();
     Ids {
         integration: world.id,
         organization: organizations["1"].id,
         client: organizations["1"].client_id.unwrap(),
         other_client: organizations["2"].client_id.unwrap(),
+        site: site_of(1),
+        other_site: site_of(2),
         asset: world.asset(&agent).await.id,
         proposal: proposals.items[0].id,
         run: run.id,
@@ -88,7 +94,7 @@ async fn lists(services: &Services, ctx: &Ctx) -> Vec<(&'static str, Permission,
 /// Calls every method that names one thing.
 async fn calls(services: &Services, ctx: &Ctx, ids: &Ids) -> Vec<(&'static str, Permission, Result<()>)> {
     use Permission::{AssetsRead, AssetsWrite, ClientsManage, IntegrationsRead, SystemSettings};
-    let Services { assets, clients, integrations, organizations, sync, .. } = services;
+    let Services { assets, clients, integrations, organizations, sites, sync, .. } = services;
     let excluded = MappingChange { target: Some(MappingTarget::Excluded), auto_sync: None };
     let rename = Draft { name: Some("Other".to_owned()), ..Draft::default() };
     vec![
@@ -101,6 +107,12 @@ async fn calls(services: &Services, ctx: &Ctx, ids: &Ids) -> Vec<(&'static str, 
         ("client archive", ClientsManage, clients.archive(ctx, ids.client).await.map(drop)),
         ("client restore", ClientsManage, clients.restore(ctx, ids.client).await.map(drop)),
         ("client merge", ClientsManage, clients.merge(ctx, ids.client, ids.other_client).await.map(drop)),
+        ("sites", AssetsRead, sites.list(ctx, ids.client, None, ALL).await.map(drop)),
+        ("site", AssetsRead, sites.get(ctx, ids.site).await.map(drop)),
+        ("site create", ClientsManage, sites.create(ctx, ids.client, "New").await.map(drop)),
+        ("site rename", ClientsManage, sites.rename(ctx, ids.site, "Other").await.map(drop)),
+        ("site merge", ClientsManage, sites.merge(ctx, ids.site, ids.other_site).await.map(drop)),
+        ("site remove", ClientsManage, sites.remove(ctx, ids.site).await),
         ("integration", IntegrationsRead, integrations.get(ctx, ids.integration).await.map(drop)),
         (
             "integration update",

@@ -135,6 +135,18 @@ impl Fleet {
         true
     }
 
+    /// Renames a site.
+    pub(crate) fn rename_site(&mut self, id: u32, name: &str) -> bool {
+        let Some(site) = self.sites.get_mut(&id) else { return false };
+        name.clone_into(&mut site.name);
+        let client = site.client;
+        for machine in self.machines.values_mut().filter(|machine| machine.site == id) {
+            machine.version += 1;
+        }
+        self.touch(client);
+        true
+    }
+
     /// Removes a customer with its sites and machines.
     pub(crate) fn remove_client(&mut self, id: u32) -> bool {
         if self.clients.remove(&id).is_none() {

@@ -278,10 +278,8 @@ fn update_site(call: &Call) -> Reply {
             None => _ = world.site_templates.remove(&id),
         }
     }
-    if let (Some(name), Some(site)) =
-        (fields.get("name").and_then(Value::as_str), world.fleet.sites.get_mut(&id))
-    {
-        name.clone_into(&mut site.name);
+    if let Some(name) = fields.get("name").and_then(Value::as_str) {
+        world.fleet.rename_site(id, name);
     }
     world.touch_all();
     Ok(reply::text("Site was edited!"))

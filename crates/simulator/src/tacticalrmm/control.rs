@@ -275,6 +275,30 @@ impl Control {
         known(self.sim.world().fleet.rename_client(id, name), "client")
     }
 
+    /// Sites of a client: id and name, by name.
+    pub fn sites(&self, client: u32) -> Vec<(u32, String)> {
+        let world = self.sim.world();
+        world.fleet.sites_of(client).into_iter().map(|site| (site.id, site.name.clone())).collect()
+    }
+
+    /// Adds a site to a client and answers its id.
+    pub fn add_site(&self, client: u32, name: &str) -> u32 {
+        let mut world = self.sim.world();
+        let id = world.fleet.add_site(client, name);
+        world.fleet.touch(client);
+        id
+    }
+
+    /// Renames a site.
+    pub fn rename_site(&self, id: u32, name: &str) -> Done {
+        known(self.sim.world().fleet.rename_site(id, name), "site")
+    }
+
+    /// Moves an agent to another site of its client.
+    pub fn move_to_site(&self, agent_id: &str, site: u32) -> Done {
+        known(self.sim.world().fleet.edit(agent_id, |machine| machine.site = site), "agent")
+    }
+
     /// A check of an agent fails: a new alert, or another run of the open one, which changes nothing. Answers the
     /// alert's id after its webhook was sent, if its template has one.
     pub async fn fail(&self, agent_id: &str, failure: Failure) -> Result<u32, UnknownId> {

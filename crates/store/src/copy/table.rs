@@ -38,6 +38,7 @@ pub(super) const TABLES: &[Table] = &[
     tenant("client_sites"),
     tenant("rmm_integrations"),
     tenant("rmm_organization_mappings"),
+    tenant("rmm_site_mappings"),
     tenant("assets"),
     tenant("rmm_devices"),
     tenant("tenant_external_entity_mappings"),

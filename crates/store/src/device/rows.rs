@@ -2,12 +2,12 @@
 
 use domain::{
     client::name_key,
-    id::{ProposalId, SiteId, TypedId},
+    id::{ProposalId, TypedId},
 };
 use serde::Serialize;
 
-use super::{ChangedDevice, NewDevice, PageScope, PresenceWrite};
-use crate::client::SiteKey;
+use super::{ChangedDevice, NewDevice, PresenceWrite};
+use crate::site::rmm::PageSites;
 
 #[derive(Serialize)]
 pub(super) struct AssetRow<'a> {
@@ -26,8 +26,8 @@ pub(super) struct AssetRow<'a> {
 }
 
 impl<'a> AssetRow<'a> {
-    pub(super) fn created(device: &'a NewDevice, scope: &PageScope, sites: &[(SiteKey, SiteId)]) -> Self {
-        let mut row = Self::of(&device.content, scope, sites);
+    pub(super) fn created(device: &'a NewDevice, sites: &PageSites) -> Self {
+        let mut row = Self::of(&device.content, sites);
         row.id = device.asset_id.to_db();
         row.device_id = device.device_id.to_db();
         row.external_id = &device.external_id;
@@ -35,19 +35,19 @@ impl<'a> AssetRow<'a> {
         row
     }
 
-    pub(super) fn changed(device: &'a ChangedDevice, scope: &PageScope, sites: &[(SiteKey, SiteId)]) -> Self {
-        let mut row = Self::of(&device.content, scope, sites);
+    pub(super) fn changed(device: &'a ChangedDevice, sites: &PageSites) -> Self {
+        let mut row = Self::of(&device.content, sites);
         row.id = device.asset_id.to_db();
         row.device_id = device.device_id.to_db();
         row
     }
 
-    fn of(content: &'a super::Content, scope: &PageScope, sites: &[(SiteKey, SiteId)]) -> Self {
+    fn of(content: &'a super::Content, sites: &PageSites) -> Self {
         AssetRow {
             id: String::new(),
             device_id: String::new(),
             external_id: "",
-            site_id: site_id(content.site.as_deref(), scope, sites),
+            site_id: content.site.as_deref().and_then(|name| sites.get(name)).map(TypedId::to_db),
             name: &content.name,
             name_key: name_key(&content.name),
             asset_type: content.asset_type.name(),
@@ -58,11 +58,6 @@ impl<'a> AssetRow<'a> {
             search_text: &content.search_text,
         }
     }
-}
-
-fn site_id(name: Option<&str>, scope: &PageScope, sites: &[(SiteKey, SiteId)]) -> Option<String> {
-    let key = SiteKey { client: scope.client_id, name_key: name_key(name?) };
-    sites.iter().find(|(site, _)| *site == key).map(|(_, id)| id.to_db())
 }
 
 #[derive(Serialize)]
