@@ -36,16 +36,23 @@ pub(super) struct List {
 }
 
 impl List {
-    /// Will it take long? A search may, and whatever reads past what does not match.
+    /// Will it take long? Words that no index holds are looked for in all names; a page of an export is long by itself.
     pub(super) fn length(&self) -> Length {
-        let is_narrow = self.filter.text.is_none() && self.filter.os.is_none();
-        if is_narrow && self.page.limit <= MAX_LIMIT { Length::Short } else { Length::Long }
+        let reads_all =
+            self.filter.os.is_some() || self.filter.text.as_deref().is_some_and(query::reads_all_names);
+        if !reads_all && self.page.limit <= MAX_LIMIT { Length::Short } else { Length::Long }
     }
 
     /// The page, and how many match in all.
     pub(super) async fn counted(&self, read: &mut Reading) -> Result<Page<Asset>> {
         let mut matching = Matching::resolve(read, self.tenant, &self.filter).await?;
         let hits = self.hits(read, &mut matching).await?;
+        if self.page.cursor.is_none() && hits.is_some_and(|hits| hits <= u64::from(self.page.limit)) {
+            // All there can be are on this page: no need to count them beforehand.
+            let (items, next_cursor) = self.items(read, &matching, hits, None).await?;
+            let total = Total::Exact(items.len() as u64);
+            return Ok(Page { items, next_cursor, total });
+        }
         let total = self.total(read, &matching, hits).await?;
         let (items, next_cursor) = self.items(read, &matching, hits, Some(total)).await?;
         Ok(Page { items, next_cursor, total })
