@@ -11,7 +11,7 @@ use service::{
     account::SetupState,
     job::{Options, Runner},
 };
-use store::{Location, RootKey, Store, StoreError, people::InstallationKind, presence::Presence};
+use store::{Engine, Location, RootKey, Store, StoreError, people::InstallationKind, presence::Presence};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -26,6 +26,7 @@ mod copy;
 mod doctor;
 mod edge;
 mod health;
+mod isolation;
 mod lock;
 mod people;
 mod root_key;
@@ -64,6 +65,7 @@ impl Node {
         let lock = prepare_folder(config)?;
         let presence = lock::announce(&location(config)).await?;
         let store = open_store(config).await?;
+        isolation::warn_if_open(&store).await?;
         store.installation(kind).await.map_err(|error| match error {
             StoreError::OtherInstallation { .. } => {
                 Failure::new(Exit::Refused, "other_installation", error.to_string())
@@ -183,13 +185,16 @@ async fn first_start_token(services: &Services) -> Result<Option<SecretString>, 
 /// `fleetgate migrate`.
 pub(crate) async fn migrate(config: &Config, output: &Output) -> Result<Exit, Failure> {
     let _lock = prepare_folder(config)?;
-    let location = owner_location(config);
+    let owner = owner_location(config);
     // On SQLite the lock of the folder is all there is.
-    let _alone = match &location {
+    let _alone = match &owner {
         Location::File(_) => None,
-        Location::Server(_) => Some(lock::hold(&location).await?),
+        Location::Server(_) => Some(lock::hold(&owner).await?),
     };
-    let engine = Store::migrate(&location).await.map_err(store_failure)?;
+    let engine = match migrate_as_owner(config).await? {
+        Some(engine) => engine,
+        None => Store::migrate(&owner, &owner).await.map_err(store_failure)?,
+    };
     if output.is_json() {
         output.json(&json!({ "database": engine.name(), "up_to_date": true }).to_string())?;
     } else {
@@ -222,9 +227,28 @@ fn owner_location(config: &Config) -> Location {
     }
 }
 
+/// Applies what migrations are missing as the role that owns the tables, and lets the role that serves use them; none
+/// where there is one role for both.
+async fn migrate_as_owner(config: &Config) -> Result<Option<Engine>, Failure> {
+    let Some(owner) = &config.database.migrate_url else { return Ok(None) };
+    let owner = Location::Server(owner.expose_secret().to_owned());
+    match Store::migrate(&owner, &location(config)).await {
+        Ok(engine) => Ok(Some(engine)),
+        Err(error @ StoreError::NoSuchRole) => Err(store_failure(error)),
+        Err(error) => {
+            // The store speaks of the address that it was given.
+            let failure = store_failure(error);
+            let detail = failure.detail.replace("`database.url`", "`database.migrate_url`");
+            Err(Failure { detail: format!("as the role of `database.migrate_url`: {detail}"), ..failure })
+        }
+    }
+}
+
+/// Opens the data as the role that serves.
 pub(crate) async fn open_store(config: &Config) -> Result<Store, Failure> {
     create_private_folder(&config.data_dir)?;
     let key = root_key(config)?;
+    migrate_as_owner(config).await?;
     Store::open(&location(config), &key).await.map_err(store_failure)
 }
 

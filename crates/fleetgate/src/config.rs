@@ -69,7 +69,7 @@ pub(crate) struct ServerConfig {
 pub(crate) struct DatabaseConfig {
     /// `url`: `postgres://…`. None: SQLite in `<data_dir>/fleetgate.db`.
     pub(crate) url: Option<SecretString>,
-    /// `migrate_url`: the same database as a role that may change tables. None: `url`.
+    /// `migrate_url`: the same database as the role that owns the tables. None: `url`.
     pub(crate) migrate_url: Option<SecretString>,
 }
 
@@ -266,6 +266,13 @@ fn assemble(mut settings: Settings, purpose: Purpose) -> Result<Config, ConfigEr
              and their key; put it elsewhere",
             root_key_file.display()
         )));
+    }
+    if settings.find("database.migrate_url").is_some() && settings.find("database.url").is_none() {
+        return Err(ConfigError::one(
+            "`database.migrate_url` is set without `database.url`; set both: the same database, once as the role that \
+             owns the tables and once as the role that serves"
+                .to_owned(),
+        ));
     }
     let listen = settings.address("listen", "127.0.0.1:8800")?;
     let format = match settings.text_or("log.format", "text").as_str() {

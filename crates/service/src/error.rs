@@ -116,6 +116,8 @@ impl From<StoreError> for ServiceError {
             other @ (StoreError::Corrupt { .. }
             | StoreError::OldSqlite { .. }
             | StoreError::OtherInstallation { .. }
+            | StoreError::NoSuchRole
+            | StoreError::MayNotMigrate
             | StoreError::BadAddress) => ServiceError::Internal(Box::new(other)),
         }
     }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use sqlx::FromRow;
 
 use crate::{
-    Store, Tenant,
+    Tenant,
     db::args,
     device::{self, StatusRow},
     error::{Result, StoreError},
@@ -47,7 +47,6 @@ statements! {
          SELECT 1 FROM device_presence p WHERE p.tenant_id = assets.tenant_id \
          AND p.device_id = assets.primary_device_id AND p.overdue_at <= $2) RETURNING id, rmm_integration_id"
     ];
-    TENANTS = ["SELECT id, created_at FROM tenants ORDER BY id"];
 }
 
 #[derive(FromRow)]
@@ -183,13 +182,5 @@ impl Absences<'_> {
         event::insert(&mut tx, self.0.id, self.0.now, EventSource::default(), &events).await?;
         tx.commit().await?;
         Ok(swept.len() as u64)
-    }
-}
-
-impl Store {
-    /// All tenants: for work that goes round them.
-    pub async fn tenants(&self) -> Result<Vec<domain::id::TenantId>> {
-        let rows: Vec<(i64, i64)> = self.db.all(&TENANTS, vec![]).await?;
-        Ok(rows.into_iter().map(|(id, _)| domain::id::TenantId(id)).collect())
     }
 }

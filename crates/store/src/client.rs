@@ -166,8 +166,9 @@ impl Clients<'_> {
             after.id(),
             i64::from(page.limit) + 1
         ];
-        let rows: Vec<ClientListRow> = self.0.db().all(&LIST, query).await?;
-        let counted: (i64,) = self.0.db().one(&COUNT, args![self.0.id, archived, pattern]).await?;
+        let mut reads = self.0.db().read().await?;
+        let rows: Vec<ClientListRow> = reads.all(&LIST, query).await?;
+        let counted: (i64,) = reads.one(&COUNT, args![self.0.id, archived, pattern]).await?;
         let next = |row: &ClientListRow| Cursor::write(&[&row.name_key], &row.client.id);
         let (rows, next_cursor) = cursor::cut(rows, page.limit, next);
         let items = rows

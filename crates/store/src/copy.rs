@@ -319,7 +319,7 @@ async fn into_empty(
             (tables, Some(size_bytes))
         }
         Location::Server(url) => {
-            Store::migrate(to).await?;
+            Store::migrate(to, to).await?;
             let mut target = Connection::postgres(url).await?;
             check_empty(&mut target).await?;
             let tables = transfer::all(&mut source, &mut target, settle, watch).await?;

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use domain::Time;
+use domain::{Time, id::TenantId};
 use sqlx::{
     Connection, FromRow, PgPool, Postgres, Sqlite, SqlitePool, Transaction,
     migrate::Migrator,
@@ -23,6 +23,7 @@ use sqlx::{
 
 use crate::{
     error::{Result, StoreError},
+    spawn,
     sql::Sql,
 };
 
@@ -45,10 +46,12 @@ macro_rules! bound {
 mod group;
 mod reach;
 mod reading;
+mod tenant;
 
 use group::GroupWriter;
 use reading::Readers;
 pub(crate) use reading::{Length, LiteRow, Read, Reading, lite_row};
+pub(crate) use tenant::TenantDb;
 
 /// The same numbers in both: a database of one version has the same tables on either engine.
 pub(crate) static MIGRATIONS_SQLITE: Migrator = sqlx::migrate!("./migrations/sqlite");
@@ -56,6 +59,9 @@ pub(crate) static MIGRATIONS_POSTGRES: Migrator = sqlx::migrate!("./migrations/p
 
 /// Oldest SQLite without the "WAL reset" bug, in which a commit racing a checkpoint could be lost (3.51.3).
 const MIN_SQLITE: i64 = 3_051_003;
+
+/// PostgreSQL's code where a role is not there.
+const UNDEFINED_OBJECT: &str = "42704";
 
 /// Which engine is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +91,20 @@ pub enum Location {
     Server(String),
 }
 
-/// Connections to one database.
+impl Location {
+    /// The role that signs in there; none for a file, and for an address that cannot be read.
+    pub(crate) fn role(&self) -> Option<String> {
+        match self {
+            Location::File(_) => None,
+            Location::Server(url) => {
+                PgConnectOptions::from_str(url).ok().map(|options| options.get_username().to_owned())
+            }
+        }
+    }
+}
+
+/// Connections to one database. On PostgreSQL it sees no row of any tenant, but for the tables of
+/// [`crate::isolation::BEFORE_THE_TENANT`]: all else goes through a [`TenantDb`].
 #[derive(Clone, Debug)]
 pub(crate) struct Db {
     pools: Pools,
@@ -219,11 +238,23 @@ impl Db {
         .map_err(StoreError::migration)
     }
 
+    /// Lets another role read and write rows of all tables, now and later; it may be called again. PostgreSQL only.
+    pub(crate) async fn grant(&self, role: &str) -> Result<()> {
+        let Some(pool) = self.postgres() else { return Ok(()) };
+        let granted = sqlx::query("SELECT fleetgate_grant(CAST($1 AS name))").bind(role).execute(pool).await;
+        match granted {
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(UNDEFINED_OBJECT) => {
+                Err(StoreError::NoSuchRole)
+            }
+            other => Ok(other.map(drop)?),
+        }
+    }
+
     /// Starts a transaction that may write. On SQLite it takes its turn on the one write connection.
     pub(crate) async fn begin(&self) -> Result<Tx> {
         let inner = match &self.pools {
             Pools::Sqlite { write, .. } => TxInner::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
-            Pools::Postgres(pool) => TxInner::Postgres(pool.begin().await?),
+            Pools::Postgres(pool) => TxInner::Postgres(begin_postgres(pool, "BEGIN".to_owned()).await?),
         };
         Ok(Tx { inner, statements: Arc::clone(&self.statements) })
     }
@@ -399,6 +430,16 @@ impl Tx {
         Ok(rows)
     }
 
+    /// On PostgreSQL it sees the rows of this tenant from now on.
+    async fn enter(&mut self, tenant: TenantId) -> Result<()> {
+        if let TxInner::Postgres(tx) = &mut self.inner {
+            let words = format!("SET LOCAL fleetgate.tenant = '{}'", tenant.0);
+            // Safe: constant words and the number of a tenant.
+            sqlx::raw_sql(sqlx::AssertSqlSafe(words)).execute(&mut **tx).await?;
+        }
+        Ok(())
+    }
+
     /// Makes it durable. On SQLite the answer comes after the fsync.
     pub(crate) async fn commit(self) -> Result<()> {
         match self.inner {
@@ -407,6 +448,17 @@ impl Tx {
         }
         Ok(())
     }
+}
+
+/// Sends the words that begin a transaction. They are sent to their end: were the caller to go away in between, the driver
+/// would give the connection back with a transaction open, and with the tenant that was set in it.
+async fn begin_postgres(pool: &PgPool, words: String) -> Result<Transaction<'static, Postgres>> {
+    let pool = pool.clone();
+    let begun = spawn::to_its_end(async move {
+        // Safe: constant words, and at most the number of a tenant.
+        pool.begin_with(sqlx::AssertSqlSafe(words)).await
+    });
+    Ok(begun.await.map_err(|error| StoreError::Unavailable(Box::new(error)))??)
 }
 
 /// Has every migration been applied? Then a role that may not change tables can go on; the migrator itself would try

@@ -46,13 +46,32 @@ pub enum StoreError {
         "the database address cannot be read; it looks like postgres://user:password@host:5432/fleetgate"
     )]
     BadAddress,
+    /// The role that serves does not exist, so nothing can be granted to it.
+    #[error("the role in `database.url` does not exist; create it first (docs/operations.md has the lines)")]
+    NoSuchRole,
+    /// Tables are missing, and this role may not make them.
+    #[error(
+        "the tables are older than this program, and the role in `database.url` may not change them; set \
+         `database.migrate_url`, or run `fleetgate migrate` with it"
+    )]
+    MayNotMigrate,
     /// A migration failed; it was rolled back.
     #[error("a migration failed; nothing of it was kept")]
     Migration(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// PostgreSQL's code where a role lacks a right.
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+
 impl StoreError {
     pub(crate) fn migration(error: sqlx::migrate::MigrateError) -> StoreError {
+        use sqlx::migrate::MigrateError as E;
+        if let E::Execute(sqlx::Error::Database(cause)) | E::ExecuteMigration(sqlx::Error::Database(cause), _) =
+            &error
+            && cause.code().as_deref() == Some(INSUFFICIENT_PRIVILEGE)
+        {
+            return StoreError::MayNotMigrate;
+        }
         StoreError::Migration(Box::new(error))
     }
 }

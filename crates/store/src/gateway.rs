@@ -41,7 +41,8 @@ pub struct TokenUser {
 impl Store {
     /// The user with this e-mail address, in whatever tenant, and the hash of the password. May be disabled.
     pub async fn find_login(&self, email: &str, now: Time) -> Result<Option<(User, String)>> {
-        let found: Option<(i64, String)> = self.db.maybe(&FIND_LOGIN, args![email_key(email)]).await?;
+        let found: Option<(i64, String)> =
+            self.before_tenant().maybe(&FIND_LOGIN, args![email_key(email)]).await?;
         let Some((tenant, user)) = found else { return Ok(None) };
         let users = self.found(tenant, now).users();
         let user = users.get(read_id::<UserId>(&user)?).await?;
@@ -53,34 +54,36 @@ impl Store {
     pub async fn find_session(&self, secret: &str, now: Time) -> Result<Option<SessionUser>> {
         let hash = digest(secret);
         let values = args![hash.as_str(), now, now - IDLE_TIMEOUT];
-        let found = self.db.reading(move |read| {
+        let found = self.before_tenant().reading(move |read| {
             Box::pin(async move {
                 let row: Option<SessionRow> = read.maybe(&FIND_SESSION, values).await?;
                 let Some(row) = row else { return Ok(None) };
+                read.enter(TenantId(row.tenant_id)).await?;
                 let user = user::get(read, TenantId(row.tenant_id), read_id(&row.user_id)?).await?;
                 Ok(Some((row, user)))
             })
         });
         let Some((row, user)) = found.await? else { return Ok(None) };
         if now >= Time(row.last_used_at) + TOUCH_AFTER {
-            noted(self.db.write(&TOUCH_SESSION, args![hash, now]).await);
+            noted(self.before_tenant().write(&TOUCH_SESSION, args![hash, now]).await);
         }
         Ok(Some(SessionUser { session: read_id(&row.id)?, user, expires_at: Time(row.expires_at) }))
     }
 
     /// Ends the session of this secret, if there is one.
     pub async fn delete_session(&self, secret: &str) -> Result<()> {
-        self.db.write(&DELETE_SESSION, args![digest(secret)]).await?;
+        self.before_tenant().write(&DELETE_SESSION, args![digest(secret)]).await?;
         Ok(())
     }
 
     /// The token of this text, working or not.
     pub async fn find_token(&self, text: &str) -> Result<Option<TokenUser>> {
         let values = args![digest(text)];
-        let found = self.db.reading(move |read| {
+        let found = self.before_tenant().reading(move |read| {
             Box::pin(async move {
                 let found: Option<(i64, String)> = read.maybe(&FIND_TOKEN, values).await?;
                 let Some((tenant, token)) = found else { return Ok(None) };
+                read.enter(TenantId(tenant)).await?;
                 let (token, user) =
                     token::with_user(read, TenantId(tenant), read_id::<TokenId>(&token)?).await?;
                 Ok(Some(TokenUser { token, user }))
@@ -92,8 +95,20 @@ impl Store {
     /// Notes the use of a token, once a minute.
     pub async fn touch_token(&self, token: &TokenInfo, now: Time) {
         if token.last_used_at.is_none_or(|last| now >= last + TOUCH_AFTER) {
-            noted(self.db.write(&TOUCH_TOKEN, args![token.tenant, token.id.to_db(), now]).await);
+            noted(self.before_tenant().write(&TOUCH_TOKEN, args![token.tenant, token.id.to_db(), now]).await);
         }
+    }
+
+    /// Removes what is over: ended sessions and forgotten tries. Answers how many rows went.
+    pub async fn sweep_people(&self, now: Time) -> Result<u64> {
+        let sessions = self.before_tenant().write(&DELETE_ENDED, args![now, now - IDLE_TIMEOUT]).await?;
+        Ok(sessions + self.forget_old_tries(now).await?)
+    }
+
+    /// All tenants: for work that goes round them.
+    pub async fn tenants(&self) -> Result<Vec<TenantId>> {
+        let rows: Vec<(i64, i64)> = self.before_tenant().all(&TENANTS, args![]).await?;
+        Ok(rows.into_iter().map(|(id, _)| TenantId(id)).collect())
     }
 
     /// The handle of a tenant that a look-up of this module led to.
@@ -133,6 +148,8 @@ statements! {
     ];
     TOUCH_SESSION = ["UPDATE sessions SET last_used_at = $2 WHERE token_hash = $1 AND last_used_at < $2"];
     DELETE_SESSION = ["DELETE FROM sessions WHERE token_hash = $1"];
+    DELETE_ENDED = ["DELETE FROM sessions WHERE expires_at <= $1 OR last_used_at <= $2"];
+    TENANTS = ["SELECT id, created_at FROM tenants ORDER BY id"];
     FIND_TOKEN = ["SELECT tenant_id, token_id FROM api_token_hashes WHERE token_hash = $1"];
     TOUCH_TOKEN = ["UPDATE api_token_hashes SET last_used_at = $3 WHERE tenant_id = $1 AND token_id = $2"];
 }

@@ -72,7 +72,7 @@ statements! {
     ];
     TOUCH_PRESENCE = ["UPDATE rmm_integrations SET last_presence_at = $3 WHERE tenant_id = $1 AND id = $2"];
     TOUCH_DETAILS = ["UPDATE rmm_integrations SET last_detail_at = $3 WHERE tenant_id = $1 AND id = $2"];
-    ALL_ACTIVE = ["SELECT tenant_id, id FROM rmm_integrations WHERE is_active ORDER BY tenant_id, id"];
+    ACTIVE = ["SELECT id, created_at FROM rmm_integrations WHERE tenant_id = $1 AND is_active ORDER BY id"];
 }
 
 #[derive(FromRow)]
@@ -317,13 +317,15 @@ impl Integrations<'_> {
 impl Store {
     /// The active integrations of all tenants: for the scheduler at start.
     pub async fn active_integrations(&self) -> Result<Vec<(TenantId, IntegrationId)>> {
-        let rows: Vec<(i64, String)> = self.db.all(&ALL_ACTIVE, vec![]).await?;
-        rows.into_iter()
-            .map(|(tenant, id)| {
+        let mut found = Vec::new();
+        for tenant in self.tenants().await? {
+            let rows: Vec<(String, i64)> = self.db_of(tenant).all(&ACTIVE, args![tenant]).await?;
+            for (id, _) in rows {
                 let id =
                     IntegrationId::from_db(&id).map_err(|_| StoreError::Corrupt { what: "integration" })?;
-                Ok((TenantId(tenant), id))
-            })
-            .collect()
+                found.push((tenant, id));
+            }
+        }
+        Ok(found)
     }
 }

@@ -182,7 +182,7 @@ pub(crate) async fn is_leased(tx: &mut Tx, tenant: TenantId, dedup_key: &str) ->
 impl Store {
     /// Queues a job in a transaction of its own; none if one with the same `dedup_key` waits already.
     pub async fn enqueue(&self, job: &NewJob<'_>, now: Time) -> Result<Option<JobId>> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.before_tenant().begin().await?;
         let id = enqueue(&mut tx, job, now).await?;
         tx.commit().await?;
         self.wake();
@@ -196,7 +196,7 @@ impl Store {
 
     /// How full the queue is.
     pub async fn queue_figures(&self) -> Result<QueueFigures> {
-        let rows: Vec<(String, i64, i64)> = self.db.all(&FIGURES, args![]).await?;
+        let rows: Vec<(String, i64, i64)> = self.before_tenant().all(&FIGURES, args![]).await?;
         let by_state: BTreeMap<&str, (u64, i64)> = rows
             .iter()
             .map(|(state, count, first)| (state.as_str(), (u64::try_from(*count).unwrap_or(0), *first)))
@@ -213,19 +213,19 @@ impl Store {
     /// Ends all leases. Only for a process that knows that no other one works on this database: then whoever held them is
     /// gone, and nobody has to wait for the leases to run out.
     pub async fn end_leases(&self) -> Result<u64> {
-        self.db.write(&END_LEASES, vec![]).await
+        self.before_tenant().write(&END_LEASES, vec![]).await
     }
 
     /// Starts to listen for jobs that other nodes enqueue; none on SQLite, which has no other nodes. The task ends when
     /// the store is closed, or with [`JoinHandle::abort`].
     pub fn listen(&self) -> Option<JoinHandle<()>> {
-        self.db.postgres()?;
+        self.before_tenant().postgres()?;
         Some(spawn::start(listen(self.clone())))
     }
 
     /// Jobs whose worker vanished go back, or die if that was the last attempt.
     async fn release_expired(&self, now: Time) -> Result<()> {
-        let expired: Vec<(String,)> = self.db.all(&EXPIRED, args![now]).await?;
+        let expired: Vec<(String,)> = self.before_tenant().all(&EXPIRED, args![now]).await?;
         for (id,) in expired {
             warn!(job.id = id, "the lease of job `{id}` ended before its work did");
             self.put_back(&RELEASE, &RELEASE_WITHOUT_KEY, &[id.into(), now.into()]).await?;
@@ -236,19 +236,19 @@ impl Store {
     /// Makes a leased job wait again. While it ran another one with its `dedup_key` may have been queued: then it goes
     /// on without a key.
     async fn put_back(&self, with_key: &Sql, without_key: &Sql, args: &[Value]) -> Result<u64> {
-        match self.db.write(with_key, args.to_vec()).await {
-            Err(StoreError::Conflict { .. }) => self.db.write(without_key, args.to_vec()).await,
+        match self.before_tenant().write(with_key, args.to_vec()).await {
+            Err(StoreError::Conflict { .. }) => self.before_tenant().write(without_key, args.to_vec()).await,
             answer => answer,
         }
     }
 
     async fn has_due(&self, kinds: &str, now: Time) -> Result<bool> {
-        let due: Option<(i64,)> = self.db.maybe(&HAS_DUE, args![now, kinds]).await?;
+        let due: Option<(i64,)> = self.before_tenant().maybe(&HAS_DUE, args![now, kinds]).await?;
         Ok(due.is_some())
     }
 
     async fn try_claim(&self, claim: &Claim<'_>, kinds: &str, now: Time) -> Result<Vec<JobRow>> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.before_tenant().begin().await?;
         let args = args![claim.owner, now + claim.lease, now, claim.most, kinds];
         let rows: Vec<JobRow> = tx.all(&CLAIM, args).await?;
         tx.commit().await?;
@@ -280,12 +280,12 @@ impl Queue for Store {
     }
 
     async fn extend(&self, owner: &str, job: JobId, lease: Duration, now: Time) -> Result<bool> {
-        let touched = self.db.write(&EXTEND, args![job.to_db(), owner, now + lease]).await?;
+        let touched = self.before_tenant().write(&EXTEND, args![job.to_db(), owner, now + lease]).await?;
         Ok(touched == 1)
     }
 
     async fn done(&self, owner: &str, job: JobId) -> Result<bool> {
-        let touched = self.db.write(&DONE, args![job.to_db(), owner]).await?;
+        let touched = self.before_tenant().write(&DONE, args![job.to_db(), owner]).await?;
         self.wake(); // the group is free
         Ok(touched == 1)
     }
@@ -298,7 +298,7 @@ impl Queue for Store {
     }
 
     async fn bury(&self, owner: &str, job: JobId, error: &str) -> Result<bool> {
-        let touched = self.db.write(&BURY, args![job.to_db(), owner, cut(error)]).await?;
+        let touched = self.before_tenant().write(&BURY, args![job.to_db(), owner, cut(error)]).await?;
         self.wake();
         Ok(touched == 1)
     }
@@ -321,7 +321,7 @@ fn cut(error: &str) -> String {
 
 /// Wakes the workers of this process whenever a node commits a job, until the pool is closed.
 async fn listen(store: Store) {
-    let Some(pool) = store.db.postgres() else { return };
+    let Some(pool) = store.before_tenant().postgres() else { return };
     loop {
         match listen_once(&store, pool).await {
             sqlx::Error::PoolClosed => return,

@@ -1,7 +1,8 @@
 //! All SQL of Fleetgate: SQLite and PostgreSQL behind one enum, one SQL text for both.
 //!
 //! Tenant data is reached only through the handle that [`Store::tenant`] gives: another tenant's id is simply not
-//! found. The look-ups that come before the tenant is known are in [`gateway`] and nowhere else.
+//! found. The look-ups that come before the tenant is known are in [`gateway`] and nowhere else. On PostgreSQL the
+//! database itself holds to it: see [`isolation`].
 
 mod clock;
 mod cursor;
@@ -19,6 +20,7 @@ pub mod device;
 pub mod event;
 pub mod gateway;
 pub mod integration;
+pub mod isolation;
 pub mod job;
 pub mod organization;
 pub mod people;
@@ -41,7 +43,10 @@ pub use db::{Engine, Location, Tx};
 pub use error::{Result, StoreError};
 pub use secret::RootKey;
 
-use crate::{db::Db, secret::Keyring};
+use crate::{
+    db::{Db, TenantDb},
+    secret::Keyring,
+};
 
 /// The database and the keys to its secrets. Cheap to clone.
 #[derive(Clone)]
@@ -60,13 +65,28 @@ impl Store {
         Ok(Store { db, keys, wake: Arc::default() })
     }
 
-    /// Applies what migrations are missing and answers the engine.
-    pub async fn migrate(location: &Location) -> Result<Engine> {
-        let db = Db::open(location).await?;
+    /// Applies what migrations are missing as the role of `owner`, and answers the engine. The role of `app`, where it is
+    /// another one, may then read and write rows. [`StoreError::NoSuchRole`] if it does not exist.
+    pub async fn migrate(owner: &Location, app: &Location) -> Result<Engine> {
+        let db = Db::open(owner).await?;
         db.migrate().await?;
+        if let Some(role) = app.role().filter(|role| owner.role().as_ref() != Some(role)) {
+            db.grant(&role).await?;
+        }
         let engine = db.engine();
         db.close().await;
         Ok(engine)
+    }
+
+    /// The door for what comes before the tenant is known and for what serves all tenants: [`gateway`], jobs, due
+    /// schedules, the installation, the brake on guessing, data keys. On PostgreSQL it sees no tenant's rows.
+    pub(crate) fn before_tenant(&self) -> &Db {
+        &self.db
+    }
+
+    /// The database as this tenant sees it.
+    pub(crate) fn db_of(&self, tenant: TenantId) -> TenantDb<'_> {
+        TenantDb::new(&self.db, tenant)
     }
 
     /// Which engine is in use.
@@ -104,9 +124,9 @@ pub struct Tenant<'s> {
     pub(crate) actor: String,
 }
 
-impl Tenant<'_> {
-    pub(crate) fn db(&self) -> &Db {
-        &self.store.db
+impl<'s> Tenant<'s> {
+    pub(crate) fn db(&self) -> TenantDb<'s> {
+        self.store.db_of(self.id)
     }
 }
 

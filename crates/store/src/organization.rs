@@ -280,7 +280,8 @@ impl Organizations<'_> {
             "SELECT COUNT(*) FROM (SELECT 1 FROM rmm_organization_mappings o WHERE o.tenant_id = $1{conditions} \
              LIMIT 1001) AS found"
         );
-        let counted: (i64,) = self.0.db().one(Text::Composed(count), values.clone()).await?;
+        let mut reads = self.0.db().read().await?;
+        let counted: (i64,) = reads.one(Text::Composed(count), values.clone()).await?;
         let n = values.len();
         let text = format!(
             "{LIST_COLUMNS}{conditions} AND (o.name_key, o.id) > (${}, ${}) ORDER BY o.name_key, o.id LIMIT ${}",
@@ -290,7 +291,7 @@ impl Organizations<'_> {
         );
         let mut values = values;
         values.extend(args![after.text(0), after.id(), i64::from(page.limit) + 1]);
-        let rows: Vec<OrganizationRow> = self.0.db().all(Text::Composed(text), values).await?;
+        let rows: Vec<OrganizationRow> = reads.all(Text::Composed(text), values).await?;
         let (rows, next_cursor) =
             cursor::cut(rows, page.limit, |row| Cursor::write(&[&row.name_key], &row.id));
         let items = rows.into_iter().map(OrganizationRow::into_organization).collect::<Result<_>>()?;

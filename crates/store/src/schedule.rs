@@ -80,7 +80,7 @@ impl Schedules<'_> {
 impl Store {
     /// What is due in all tenants, the longest due first.
     pub async fn due_schedules(&self, now: Time, limit: usize) -> Result<Vec<Due>> {
-        let rows: Vec<(i64, String, String, i64)> = self.db.all(&DUE, args![now, limit]).await?;
+        let rows: Vec<(i64, String, String, i64)> = self.before_tenant().all(&DUE, args![now, limit]).await?;
         let due = |(tenant, owner_id, kind, next_at)| Due {
             tenant: TenantId(tenant),
             owner_id,
@@ -92,7 +92,7 @@ impl Store {
 
     /// Moves a schedule on; `false` if someone else did, or changed it, since `due` was read.
     pub async fn advance_schedule(&self, due: &Due, next_at: Time) -> Result<bool> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.before_tenant().begin().await?;
         let advanced = advance(&mut tx, due, next_at).await?;
         tx.commit().await?;
         Ok(advanced)
@@ -100,7 +100,7 @@ impl Store {
 
     /// Moves a schedule on and queues its job in one transaction, so that no turn is lost or taken twice.
     pub async fn fire(&self, due: &Due, next_at: Time, new_job: &NewJob<'_>, now: Time) -> Result<Fired> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.before_tenant().begin().await?;
         if !advance(&mut tx, due, next_at).await? {
             return Ok(Fired::Lost);
         }

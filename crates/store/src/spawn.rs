@@ -9,3 +9,9 @@ use tokio::task::JoinHandle;
 pub(crate) fn start(work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
     tokio::spawn(work)
 }
+
+/// Runs `work` to its end, also when the caller stops waiting: then nobody gets the answer, and it is dropped.
+#[expect(clippy::disallowed_methods, reason = "this is the spawn module")]
+pub(crate) fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    tokio::spawn(work)
+}

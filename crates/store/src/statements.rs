@@ -2,8 +2,8 @@
 
 pub use crate::sql::Sql;
 use crate::{
-    absence, asset, client, copy, detail, device, event, gateway, integration, job, organization, people,
-    presence, schedule, secret, site, sync_run,
+    absence, asset, client, copy, detail, device, event, gateway, integration, isolation, job, organization,
+    people, presence, schedule, secret, site, sync_run,
 };
 
 /// Every statement of the crate, with its name.
@@ -22,6 +22,7 @@ pub fn all() -> Vec<(&'static str, &'static Sql)> {
         device::ALL,
         event::ALL,
         integration::ALL,
+        isolation::ALL,
         organization::ALL,
         site::ALL,
         site::statements::ALL,

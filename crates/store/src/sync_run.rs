@@ -274,7 +274,8 @@ impl SyncRuns<'_> {
         let count = format!(
             "SELECT COUNT(*) FROM (SELECT 1 FROM sync_runs WHERE tenant_id = $1{text} LIMIT 1001) AS found"
         );
-        let counted: (i64,) = self.0.db().one(Text::Composed(count), values.clone()).await?;
+        let mut reads = self.0.db().read().await?;
+        let counted: (i64,) = reads.one(Text::Composed(count), values.clone()).await?;
         let n = values.len();
         let (at, id) = if after.is_start() {
             (i64::MAX, String::new())
@@ -288,7 +289,7 @@ impl SyncRuns<'_> {
             n + 2,
             n + 3
         );
-        let rows: Vec<RunRow> = self.0.db().all(Text::Composed(text), values).await?;
+        let rows: Vec<RunRow> = reads.all(Text::Composed(text), values).await?;
         let next = |row: &RunRow| Cursor::write(&[&row.created_at.to_string()], &row.id);
         let (rows, next_cursor) = cursor::cut(rows, page.limit, next);
         let items = rows.into_iter().map(RunRow::into_run).collect::<Result<_>>()?;
@@ -372,8 +373,9 @@ impl SyncRuns<'_> {
     pub async fn items(&self, id: SyncRunId, page: &PageRequest) -> Result<Page<RunItem>> {
         let after = Cursor::read(page.cursor.as_deref())?;
         let columns = args![self.0.id, id.to_db(), after.number(0), i64::from(page.limit) + 1];
-        let rows: Vec<ItemRow> = self.0.db().all(&ITEMS, columns).await?;
-        let counted: (i64,) = self.0.db().one(&COUNT_ITEMS, args![self.0.id, id.to_db()]).await?;
+        let mut reads = self.0.db().read().await?;
+        let rows: Vec<ItemRow> = reads.all(&ITEMS, columns).await?;
+        let counted: (i64,) = reads.one(&COUNT_ITEMS, args![self.0.id, id.to_db()]).await?;
         let (rows, next_cursor) =
             cursor::cut(rows, page.limit, |row| Cursor::write(&[&row.n.to_string()], "item"));
         let items = rows

@@ -3,8 +3,9 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use serde_json::json;
+use store::isolation::Isolation;
 
-use super::{allow_rules, location, root_key};
+use super::{allow_rules, isolation, location, root_key};
 use crate::{
     cli::{exit::Exit, failure::Failure},
     config::Config,
@@ -53,8 +54,8 @@ pub(crate) async fn doctor(config: &Config, output: &Output) -> Result<Exit, Fai
     findings.extend(edge::findings(config));
     if is_there {
         let found = database(config).await;
-        let is_open = found.problem.is_none();
-        findings.push(found);
+        let is_open = found.iter().all(|finding| finding.problem.is_none());
+        findings.extend(found);
         if is_open {
             findings.extend(integrations::findings(config).await);
         }
@@ -126,26 +127,55 @@ fn key(config: &Config) -> Finding {
     }
 }
 
-async fn database(config: &Config) -> Finding {
+async fn database(config: &Config) -> Vec<Finding> {
     let Ok(key) = root_key(config) else {
-        return Finding::bad("database", "not tried without the root key", "Mend the root key first.");
+        return vec![Finding::bad("database", "not tried without the root key", "Mend the root key first.")];
     };
-    match store::Store::open(&location(config), &key).await {
-        Ok(store) => {
-            let engine = store.engine().name();
-            let answer = store.ping().await;
-            store.close().await;
-            match answer {
-                Ok(()) => Finding::good("database", format!("{engine}, up to date, secrets readable")),
-                Err(error) => Finding::bad("database", error.to_string(), "See the database's own log."),
-            }
+    let store = match store::Store::open(&location(config), &key).await {
+        Ok(store) => store,
+        Err(error) => {
+            return vec![Finding::bad(
+                "database",
+                super::store_failure(error).detail,
+                "Check `database.url`, that the server runs, and that the root key belongs to this database.",
+            )];
         }
-        Err(error) => Finding::bad(
-            "database",
-            super::store_failure(error).detail,
-            "Check `database.url`, that the server runs, and that the root key belongs to this database.",
-        ),
+    };
+    let engine = store.engine().name();
+    let answer = store.ping().await;
+    let told = store.isolation().await;
+    store.close().await;
+    match answer.and(told) {
+        Ok(told) => {
+            let mut findings =
+                vec![Finding::good("database", format!("{engine}, up to date, secrets readable"))];
+            findings.extend(told.iter().flat_map(of_postgres));
+            findings
+        }
+        Err(error) => vec![Finding::bad("database", error.to_string(), "See the database's own log.")],
     }
+}
+
+fn of_postgres(told: &Isolation) -> [Finding; 2] {
+    const SECURITY: &str = "row-level security";
+    let role = &told.role;
+    let security = match isolation::hole(told) {
+        Some(hole) => Finding::bad(SECURITY, hole.found, hole.mend),
+        None if told.owns_tables => Finding::good(
+            SECURITY,
+            format!(
+                "holds for `{role}`, which owns the tables and could lift it; a role that only serves is better, see \
+                 docs/operations.md"
+            ),
+        ),
+        None => Finding::good(SECURITY, format!("holds for `{role}`, which owns no table")),
+    };
+    let search = if told.search_by_index {
+        "by its index"
+    } else {
+        "reads all machines of the tenant; docs/operations.md says how it may use its index"
+    };
+    [security, Finding::good("word search", search)]
 }
 
 /// A clock before this program was built is wrong, and certificates and tokens depend on it.

@@ -137,7 +137,7 @@ pub(super) const KEYS: &[Key] = &[
         kind: Kind::Database,
         default: "database.url",
         reach: Reach::RealData,
-        help: "The same database, as a role that may change tables",
+        help: "The same database, as the role that owns the tables",
     },
     Key {
         name: "keys.root_key_file",

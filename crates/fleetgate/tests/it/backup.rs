@@ -169,7 +169,7 @@ mod postgres {
     async fn a_database_moves_there_and_back_by_address_file_and_variable() {
         let mut home = Home::sqlite();
         home.add_user(ADMIN, "admin");
-        let Location::Server(url) = testing::empty_postgres().await else { panic!("a server") };
+        let Location::Server(url) = testing::empty_postgres().await.owner else { panic!("a server") };
         let file = home.folder().join("url");
         fs::write(&file, &url).unwrap();
         let exposed = home.run(&["db", "copy", "--to", "@url"], "");

@@ -11,7 +11,7 @@ use std::{
 
 use domain::{Actor, Ctx, Time, id::TenantId};
 use secrecy::ExposeSecret;
-use store::{Location, RootKey, Store};
+use store::{Location, RootKey, Store, testing::Roles};
 use tempfile::TempDir;
 
 use crate::api::Api;
@@ -33,6 +33,8 @@ pub(crate) struct Home {
     env: Vec<(String, String)>,
     location: Location,
     root_key: Option<RootKey>,
+    /// On PostgreSQL.
+    pub(crate) roles: Option<Roles>,
 }
 
 /// How a program ended.
@@ -62,18 +64,27 @@ impl Home {
         let folder = tempfile::tempdir().unwrap();
         let location = Location::File(folder.path().join("data/fleetgate.db"));
         let data = folder.path().join("data").display().to_string();
-        Home { folder, env: vec![("FLEETGATE_DATA_DIR".to_owned(), data)], location, root_key: None }
+        let env = vec![("FLEETGATE_DATA_DIR".to_owned(), data)];
+        Home { folder, env, location, root_key: None, roles: None }
     }
 
-    /// A PostgreSQL database of its own.
+    /// A PostgreSQL database of its own, with its tables, as the role that serves.
     pub(crate) async fn postgres() -> Home {
         let test = store::testing::postgres().await;
-        let Location::Server(url) = &test.location else { panic!("it is on a server") };
-        let mut home = Home::sqlite();
-        home.set("FLEETGATE_DATABASE_URL", url);
-        home.set("FLEETGATE_ROOT_KEY", test.root_key.to_base64().expose_secret());
         test.store.close().await;
-        Home { location: test.location, root_key: Some(test.root_key), ..home }
+        Home::of_roles(*test.roles.unwrap(), test.root_key)
+    }
+
+    /// The same without tables, as the role that serves.
+    pub(crate) async fn empty_postgres() -> Home {
+        Home::of_roles(store::testing::empty_postgres().await, RootKey::generate())
+    }
+
+    fn of_roles(roles: Roles, root_key: RootKey) -> Home {
+        let mut home = Home::sqlite();
+        home.set("FLEETGATE_DATABASE_URL", address(&roles.app));
+        home.set("FLEETGATE_ROOT_KEY", root_key.to_base64().expose_secret());
+        Home { location: roles.app.clone(), root_key: Some(root_key), roles: Some(roles), ..home }
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -157,7 +168,7 @@ impl Home {
     /// The same as a role for which foreign keys do not count: a second tenant has no row of its own (there is no
     /// use case yet that makes one), and yet must be kept apart. PostgreSQL only.
     pub(crate) async fn store_without_foreign_keys(&self) -> Store {
-        let Location::Server(url) = &self.location else { panic!("only PostgreSQL knows this") };
+        let url = address(&self.roles.as_ref().expect("only PostgreSQL knows this").superuser);
         self.open(&Location::Server(format!("{url}?options=-c%20session_replication_role%3Dreplica"))).await
     }
 
@@ -172,6 +183,12 @@ impl Home {
         };
         Store::open(location, key).await.unwrap()
     }
+}
+
+/// The address of a database on a server.
+pub(crate) fn address(location: &Location) -> &str {
+    let Location::Server(url) = location else { panic!("it is a file") };
+    url
 }
 
 /// Fleetgate itself in a tenant.

@@ -10,6 +10,7 @@ mod coverage;
 mod demo;
 mod edge;
 mod home;
+mod isolation;
 mod kill;
 mod openapi;
 mod operations;

@@ -100,7 +100,7 @@ mod postgres {
         let folder = tempfile::tempdir().unwrap();
         let world = World::synced(testing::sqlite(folder.path()).await).await;
         let expected = Copied::open(&world, &world.test.location).await.register().await;
-        let server = testing::empty_postgres().await;
+        let server = testing::empty_postgres().await.superuser;
         copy::copy(&world.test.location, &server, &quiet).await.unwrap();
         assert_eq!(Copied::open(&world, &server).await.register().await, expected);
         let back = Location::File(folder.path().join("back.db"));

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use super::{table::TABLES, *};
 use crate::{
     RootKey,
-    db::{Db, Engine, Text},
+    db::{Engine, Text},
     on_both_engines,
     people::InstallationKind,
     testing::{self, TestStore},
@@ -94,6 +94,7 @@ fn names(folder: &Path) -> BTreeSet<String> {
 on_both_engines! {
     /// If this fails, a table was added: list it in `copy/table.rs`, behind those its foreign keys lead to.
     async fn every_table_is_listed_behind_those_it_leads_to(test) {
+        let test = seeing_all(test).await;
         let (tables, leads) = match test.store.engine() {
             Engine::Sqlite => (
                 "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'asset_search%' AND name NOT LIKE '\\_sqlx%' ESCAPE '\\'",
@@ -123,6 +124,7 @@ on_both_engines! {
     }
 
     async fn a_backup_comes_back_on_both_engines_as_it_was(test) {
+        let test = seeing_all(test).await;
         fill(&test).await;
         add_asset(&test, "one", "printer at the door").await;
         add_asset(&test, "two", "scanner").await;
@@ -148,6 +150,7 @@ on_both_engines! {
     }
 
     async fn another_root_key_does_not_open_what_was_copied(test) {
+        let test = seeing_all(test).await;
         fill(&test).await;
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("backup.db");
@@ -165,6 +168,7 @@ on_both_engines! {
     }
 
     async fn a_target_with_rows_is_refused_and_left_alone(test) {
+        let test = seeing_all(test).await;
         fill(&test).await;
         let folder = tempfile::tempdir().unwrap();
         let other = testing::sqlite(folder.path()).await;
@@ -177,6 +181,7 @@ on_both_engines! {
     }
 
     async fn a_backup_never_overwrites(test) {
+        let test = seeing_all(test).await;
         fill(&test).await;
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("backup.db");
@@ -186,6 +191,7 @@ on_both_engines! {
     }
 
     async fn of_nothing_and_of_the_demo_there_is_no_backup(test) {
+        let test = seeing_all(test).await;
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("backup.db");
         assert!(matches!(backup(&test.location, &file, &quiet).await, Err(CopyError::Nothing)));
@@ -195,6 +201,7 @@ on_both_engines! {
     }
 
     async fn a_newer_database_is_refused(test) {
+        let test = seeing_all(test).await;
         fill(&test).await;
         let newer = match test.store.engine() {
             Engine::Sqlite => "INSERT INTO _sqlx_migrations VALUES (9999, 'x', '', TRUE, X'00', 0)",
@@ -211,6 +218,7 @@ on_both_engines! {
     }
 
     async fn a_copy_that_is_broken_off_leaves_nothing(test) {
+        let test = seeing_all(test).await;
         fill(&test).await;
         for stage in [Stage::Copying, Stage::Finishing] {
             let folder = tempfile::tempdir().unwrap();
@@ -339,7 +347,8 @@ mod postgres {
         for n in 0..(2 * 100 + 50) {
             add_asset(&test, &format!("asset{n}"), "words").await;
         }
-        let server = testing::empty_postgres().await;
+        let roles = testing::empty_postgres().await;
+        let server = roles.owner.clone();
         let there = copy(&test.location, &server, &quiet).await.unwrap();
         let file = Location::File(folder.path().join("back.db"));
         let back = copy(&server, &file, &quiet).await.unwrap();
@@ -349,12 +358,13 @@ mod postgres {
         for (one, other) in there.tables.iter().zip(&back.tables) {
             assert_eq!((one == other, one.rows), (one.name != "jobs", other.rows), "{}", one.name);
         }
-        let store = Store::open(&server, &test.root_key).await.unwrap();
+        let store = Store::open(&roles.superuser, &test.root_key).await.unwrap();
         let (last, row): (i64, i64) = (
             number_in(&store, "SELECT MAX(seq) FROM events").await,
             number_in(&store, "SELECT MAX(row_id) FROM assets").await,
         );
-        let test = TestStore { store, location: server, root_key: test.root_key };
+        let test =
+            TestStore { store, location: roles.superuser.clone(), root_key: test.root_key, roles: None };
         add_asset(&test, "new", "words").await;
         assert!(number(&test, "SELECT row_id FROM assets WHERE id = 'new'").await > row, "it counts on");
         let event = "INSERT INTO events (tenant_id, at, kind, subject_id) VALUES (1, 0, 'k', 'new')";
@@ -371,79 +381,38 @@ mod postgres {
         let folder = tempfile::tempdir().unwrap();
         let test = testing::sqlite(folder.path()).await;
         fill(&test).await;
-        let server = testing::empty_postgres().await;
+        let server = testing::empty_postgres().await.owner;
         for stage in [Stage::Copying, Stage::Checking, Stage::Finishing] {
             broken_off_at(stage, &test.location, &server).await;
         }
         copy(&test.location, &server, &quiet).await.unwrap();
     }
 
-    /// As roles under row-level security: they see and write a tenant's rows only where the tenant is set.
+    /// Neither the role that serves nor the one that owns the tables sees a tenant's rows unless the tenant is set.
     #[tokio::test]
     async fn row_level_security_hides_nothing_from_a_copy() {
         let test = testing::postgres().await;
-        fill(&test).await;
+        let roles = test.roles.clone().unwrap();
+        fill(&seeing_all(test).await).await;
         let folder = tempfile::tempdir().unwrap();
-        let before = backup(&test.location, &folder.path().join("before.db"), &quiet).await.unwrap();
-        let role = Role::new(&test.store.db).await;
-        role.guard(&test.store.db, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}").await;
-        let as_role = role.at(&test.location);
-        let after = backup(&as_role, &folder.path().join("after.db"), &quiet).await.unwrap();
+        let before = backup(&roles.superuser, &folder.path().join("before.db"), &quiet).await.unwrap();
+        let after = backup(&roles.app, &folder.path().join("after.db"), &quiet).await.unwrap();
         assert_eq!(after.tables, before.tables);
-
         let empty = testing::empty_postgres().await;
-        let owned = Db::open(&empty).await.unwrap();
-        for table in TABLES.iter().map(|table| table.name).chain(["_sqlx_migrations"]) {
-            role.run(&owned, &format!("ALTER TABLE {table} OWNER TO {{role}}")).await;
-        }
-        role.guard(&owned, "SELECT '{role}'").await;
-        let copied = copy(&as_role, &role.at(&empty), &quiet).await.unwrap();
+        let copied = copy(&roles.app, &empty.owner, &quiet).await.unwrap();
         assert_eq!(copied.tables, before.tables);
-        let back = copy(&empty, &Location::File(folder.path().join("back.db")), &quiet).await.unwrap();
+        let back = copy(&empty.owner, &Location::File(folder.path().join("back.db")), &quiet).await.unwrap();
         assert_eq!(back.rows(), before.rows());
-        for db in [&test.store.db, &owned] {
-            role.run(db, "DROP OWNED BY {role} CASCADE").await;
-        }
-        role.run(&owned, "DROP ROLE {role}").await;
     }
+}
 
-    /// A role without rights beyond those given to it.
-    struct Role(String);
-
-    impl Role {
-        async fn new(db: &Db) -> Role {
-            let role = Role(format!("role_{}", hex::encode(RootKey::generate().bytes().get(..6).unwrap())));
-            role.run(db, "CREATE ROLE {role} LOGIN PASSWORD 'x'").await;
-            role
+/// The same database, as somebody whom row-level security does not bind.
+async fn seeing_all(test: TestStore) -> TestStore {
+    match &test.roles {
+        None => test,
+        Some(roles) => {
+            let (store, location) = (test.without_isolation().await, roles.superuser.clone());
+            TestStore { store, location, root_key: test.root_key, roles: None }
         }
-
-        async fn run(&self, db: &Db, text: &str) {
-            db.write(Text::Composed(text.replace("{role}", &self.0)), vec![]).await.unwrap();
-        }
-
-        /// Row-level security as servers have it, for owners too; and one right.
-        async fn guard(&self, db: &Db, right: &str) {
-            self.run(db, right).await;
-            for table in TABLES.iter().filter(|table| table.scope == table::Scope::Tenant) {
-                let name = table.name;
-                self.run(db, &format!("ALTER TABLE {name} ENABLE ROW LEVEL SECURITY")).await;
-                self.run(db, &format!("ALTER TABLE {name} FORCE ROW LEVEL SECURITY")).await;
-                let policy = format!(
-                    "CREATE POLICY tested ON {name} USING (tenant_id = NULLIF(current_setting('fleetgate.tenant', true), '')::bigint)"
-                );
-                self.run(db, &policy).await;
-            }
-        }
-
-        fn at(&self, location: &Location) -> Location {
-            let Location::Server(url) = location else { panic!("a server") };
-            Location::Server(with_role(url, &self.0))
-        }
-    }
-
-    fn with_role(url: &str, role: &str) -> String {
-        let (scheme, rest) = url.split_once("://").unwrap();
-        let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
-        format!("{scheme}://{role}:x@{place}")
     }
 }

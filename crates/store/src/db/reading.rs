@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use domain::id::TenantId;
 use futures::{FutureExt, future::BoxFuture};
 use rusqlite::{
     Connection, OpenFlags, Statement, ToSql,
@@ -144,6 +145,14 @@ impl Reading {
         args: Vec<Value>,
     ) -> Result<T> {
         self.maybe(text, args).await?.ok_or(StoreError::NotFound)
+    }
+
+    /// Reads the rows of this tenant from now on, once a look-up has led to it.
+    pub(crate) async fn enter(&mut self, tenant: TenantId) -> Result<()> {
+        match &mut self.inner {
+            Inner::Postgres(tx) => tx.enter(tenant).await,
+            Inner::Sqlite(_) => Ok(()),
+        }
     }
 
     /// Ends the transaction on PostgreSQL.

@@ -75,10 +75,10 @@ impl Store {
     /// Reads the installation; makes it and its tenant at the first start. [`StoreError::OtherInstallation`] if the
     /// database is of the other kind.
     pub async fn installation(&self, kind: InstallationKind) -> Result<InstallationState> {
-        let mut found = self.db.maybe::<InstallationRow>(&GET, args![]).await?;
+        let mut found = self.before_tenant().maybe::<InstallationRow>(&GET, args![]).await?;
         if found.is_none() {
             let now = clock::now();
-            let mut tx = self.db.begin().await?;
+            let mut tx = self.before_tenant().begin().await?;
             tx.run(&CREATE, args![kind.name(), now]).await?;
             tx.run(&CREATE_TENANT, args![FIRST_TENANT, "Fleetgate", now]).await?;
             found = tx.maybe(&GET, args![]).await?;
@@ -93,7 +93,7 @@ impl Store {
 
     /// Is set-up still open?
     pub async fn setup_state(&self) -> Result<SetupState> {
-        let row: InstallationRow = self.db.one(&GET, args![]).await?;
+        let row: InstallationRow = self.before_tenant().one(&GET, args![]).await?;
         Ok(row.read()?.setup)
     }
 
@@ -101,13 +101,13 @@ impl Store {
     /// stops working.
     pub async fn create_setup_token(&self) -> Result<Option<SecretString>> {
         let token = opaque::generate("fgs_");
-        let kept = self.db.write(&SET_TOKEN, args![digest(token.expose_secret())]).await?;
+        let kept = self.before_tenant().write(&SET_TOKEN, args![digest(token.expose_secret())]).await?;
         Ok((kept == 1).then_some(token))
     }
 
     /// Is it the set-up token, and set-up open? To refuse early: [`Store::complete_setup`] looks again.
     pub async fn is_setup_token(&self, token: &SecretString) -> Result<bool> {
-        let row: InstallationRow = self.db.one(&GET, args![]).await?;
+        let row: InstallationRow = self.before_tenant().one(&GET, args![]).await?;
         Ok(row.setup_closed_at.is_none() && row.accepts(token))
     }
 
@@ -118,7 +118,7 @@ impl Store {
         admin: &NewUser<'_>,
         now: Time,
     ) -> Result<Setup> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db_of(FIRST_TENANT).begin().await?;
         let row: InstallationRow = tx.one(&LOCK, args![]).await?;
         if row.setup_closed_at.is_some() {
             return Ok(Setup::Closed);

@@ -9,7 +9,7 @@ use domain::{
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{digest, opaque};
-use crate::{Store, Tenant, db::args, error::Result, new_id, sql::statements};
+use crate::{Tenant, db::args, error::Result, new_id, sql::statements};
 
 /// A session that was not used for so long ends.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(12 * 3_600);
@@ -68,19 +68,10 @@ impl Sessions<'_> {
     }
 }
 
-impl Store {
-    /// Removes what is over: ended sessions and forgotten tries. Answers how many rows went.
-    pub async fn sweep_people(&self, now: Time) -> Result<u64> {
-        let sessions = self.db.write(&DELETE_ENDED, args![now, now - IDLE_TIMEOUT]).await?;
-        Ok(sessions + self.forget_old_tries(now).await?)
-    }
-}
-
 statements! {
     INSERT = [
         "INSERT INTO sessions (token_hash, id, tenant_id, user_id, created_at, last_used_at, expires_at, user_agent)
          VALUES ($1, $2, $3, $4, $5, $5, $6, $7)"
     ];
     DELETE_FOR_USER = ["DELETE FROM sessions WHERE tenant_id = $1 AND user_id = $2"];
-    DELETE_ENDED = ["DELETE FROM sessions WHERE expires_at <= $1 OR last_used_at <= $2"];
 }

@@ -90,7 +90,7 @@ fn block_if_full(tries: Tries, limit: u32, now: Time) -> Tries {
 impl Store {
     /// Counts a try to sign in as `email` from `address`, or refuses it.
     pub async fn admit_sign_in(&self, email: &str, address: Option<&str>, now: Time) -> Result<Admission> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.before_tenant().begin().await?;
         // Always in this order, so that two tries at once cannot wait for each other.
         let mut keys = vec![(account_key(email), TRIES_PER_ACCOUNT)];
         keys.extend(address.map(|address| (address_key(address), TRIES_PER_ADDRESS)));
@@ -111,7 +111,7 @@ impl Store {
 
     /// The try that was counted last has succeeded: the account is free again, the address has one failure less.
     pub async fn sign_in_succeeded(&self, email: &str, address: Option<&str>) -> Result<()> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.before_tenant().begin().await?;
         tx.run(&FORGET, args![account_key(email)]).await?;
         if let Some(address) = address {
             tx.run(&LESSEN, args![address_key(address)]).await?;
@@ -119,8 +119,8 @@ impl Store {
         tx.commit().await
     }
 
-    pub(super) async fn forget_old_tries(&self, now: Time) -> Result<u64> {
-        self.db.write(&FORGET_OLD, args![now - FORGET_AFTER]).await
+    pub(crate) async fn forget_old_tries(&self, now: Time) -> Result<u64> {
+        self.before_tenant().write(&FORGET_OLD, args![now - FORGET_AFTER]).await
     }
 }
 

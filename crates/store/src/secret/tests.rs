@@ -20,7 +20,7 @@ fn ctx(tenant: i64) -> Ctx {
 }
 
 async fn execute(store: &Store, sql: &str) -> u64 {
-    store.db.write(Text::Composed(sql.to_owned()), Vec::<Value>::new()).await.unwrap()
+    store.before_tenant().write(Text::Composed(sql.to_owned()), Vec::<Value>::new()).await.unwrap()
 }
 
 async fn install(store: &Store) {
@@ -52,11 +52,11 @@ on_both_engines! {
             assert_eq!(open(&store, tenant, owner).await.unwrap(), vec![]);
         }
         let secrets = store.tenant(&ctx(1)).secrets();
-        let mut tx = store.db.begin().await.unwrap();
+        let mut tx = store.tenant(&ctx(1)).db().begin().await.unwrap();
         secrets.delete(&mut tx, OWNER, "webhook").await.unwrap();
         tx.commit().await.unwrap();
         assert_eq!(open(&store, 1, OWNER).await.unwrap().len(), 1);
-        let mut tx = store.db.begin().await.unwrap();
+        let mut tx = store.tenant(&ctx(1)).db().begin().await.unwrap();
         secrets.delete_all(&mut tx, OWNER).await.unwrap();
         tx.commit().await.unwrap();
         assert_eq!(open(&store, 1, OWNER).await.unwrap(), vec![]);
@@ -92,14 +92,15 @@ on_both_engines! {
     }
 
     async fn a_value_copied_elsewhere_does_not_open(test) {
-        let store = test.store;
+        let store = test.store.clone();
+        let intruder = test.without_isolation().await;
         install(&store).await;
         for (tenant, owner) in [(1, OWNER), (2, OWNER), (1, OTHER_ROW), (1, OTHER_TABLE)] {
             put(&store, tenant, owner, "api_key", "the right value").await;
         }
         put(&store, 1, SecretOwner { row_id: "0c", ..OWNER }, "other_name", CANARY).await;
         for (tenant, owner) in [(2, OWNER), (1, OTHER_ROW), (1, OTHER_TABLE)] {
-            let copied = execute(&store, &format!(
+            let copied = execute(&intruder, &format!(
                 "UPDATE secrets SET sealed = (SELECT sealed FROM secrets
                     WHERE tenant_id = 1 AND owner_table = 'integrations' AND owner_id = '0a')
                  WHERE tenant_id = {tenant} AND owner_table = '{}' AND owner_id = '{}'", owner.table, owner.row_id
@@ -108,16 +109,17 @@ on_both_engines! {
             let refused = open(&store, tenant, owner).await.unwrap_err();
             assert!(matches!(refused, StoreError::Corrupt { what: "secret" }), "{refused}");
         }
-        execute(&store, "UPDATE secrets SET sealed = (SELECT sealed FROM secrets WHERE name = 'other_name')
+        execute(&intruder, "UPDATE secrets SET sealed = (SELECT sealed FROM secrets WHERE name = 'other_name')
             WHERE tenant_id = 1 AND owner_table = 'integrations' AND owner_id = '0a'").await;
         assert!(open(&store, 1, OWNER).await.is_err(), "another name");
         execute(&store, "INSERT INTO data_keys (version, wrapped, created_at) SELECT 2, wrapped, 0 FROM data_keys").await;
-        execute(&store, "UPDATE secrets SET key_version = 2 WHERE name = 'other_name'").await;
+        execute(&intruder, "UPDATE secrets SET key_version = 2 WHERE name = 'other_name'").await;
         assert!(open(&store, 1, SecretOwner { row_id: "0c", ..OWNER }).await.is_err(), "another key version");
     }
 
     async fn damaged_values_do_not_open(test) {
-        let store = test.store;
+        let store = test.store.clone();
+        let intruder = test.without_isolation().await;
         install(&store).await;
         for damaged in ["X''", "X'00'", "X'000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f2021222324252627'"] {
             put(&store, 1, OWNER, "api_key", CANARY).await;
@@ -125,7 +127,7 @@ on_both_engines! {
                 crate::Engine::Sqlite => damaged.to_owned(),
                 crate::Engine::Postgres => format!("'\\x{}'::bytea", damaged.trim_start_matches("X'").trim_end_matches('\'')),
             };
-            execute(&store, &format!("UPDATE secrets SET sealed = {bytes}")).await;
+            execute(&intruder, &format!("UPDATE secrets SET sealed = {bytes}")).await;
             assert!(matches!(open(&store, 1, OWNER).await, Err(StoreError::Corrupt { what: "secret" })));
         }
     }

@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::raw::postgres::Addresses;
 use crate::process;
 
 /// Longest wait until a server that was told to stop has done so.
@@ -52,7 +53,7 @@ pub(crate) fn program(name: &str) -> Result<PathBuf> {
 #[derive(Clone)]
 pub(crate) enum Database {
     Sqlite,
-    Postgres(String),
+    Postgres(Addresses),
 }
 
 impl Database {
@@ -99,8 +100,9 @@ impl Home {
             .env("FLEETGATE_OUTBOUND_ALLOW", "127.0.0.1/32")
             .env("FLEETGATE_LOG_LEVEL", "warn")
             .current_dir(self.folder.path());
-        if let Database::Postgres(url) = &self.database {
-            command.env("FLEETGATE_DATABASE_URL", url);
+        if let Database::Postgres(addresses) = &self.database {
+            command.env("FLEETGATE_DATABASE_URL", &addresses.app);
+            command.env("FLEETGATE_DATABASE_MIGRATE_URL", &addresses.owner);
         }
         command
     }

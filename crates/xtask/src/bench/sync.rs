@@ -188,7 +188,7 @@ impl Bytes {
                 system::checkpoint(&rig.home.sqlite_file())?;
                 Bytes::Sqlite(system::bytes_written(rig.server.pid())?)
             }
-            Database::Postgres(url) => Bytes::Postgres(log_position(url)?),
+            Database::Postgres(of) => Bytes::Postgres(log_position(&of.superuser)?),
         })
     }
 
@@ -198,7 +198,7 @@ impl Bytes {
                 let by_server = system::bytes_written(rig.server.pid())? - before;
                 by_server + system::checkpoint(&rig.home.sqlite_file())?
             }
-            (Bytes::Postgres(before), Database::Postgres(url)) => log_position(url)? - before,
+            (Bytes::Postgres(before), Database::Postgres(of)) => log_position(&of.superuser)? - before,
             _ => bail!("the engine changed"),
         })
     }
@@ -223,7 +223,7 @@ impl Source {
     fn read(home: &Home) -> Result<Self> {
         Ok(match &home.database {
             Database::Sqlite => Source::Sqlite(raw::sqlite::Source::read(&home.sqlite_file())?),
-            Database::Postgres(url) => Source::Postgres(raw::postgres::Source::read(url)?),
+            Database::Postgres(of) => Source::Postgres(raw::postgres::Source::read(&of.superuser)?),
         })
     }
 }
@@ -240,7 +240,7 @@ impl Probe {
     fn run(&self, source: &Source) -> Result<Raw> {
         let raw = match (source, &self.home.database) {
             (Source::Sqlite(source), Database::Sqlite) => source.write(&self.home.sqlite_file())?,
-            (Source::Postgres(source), Database::Postgres(url)) => source.write(url)?,
+            (Source::Postgres(source), Database::Postgres(of)) => source.write(&of.superuser)?,
             _ => bail!("the engine changed"),
         };
         eprintln!("raw: {} rows in {:.3} s", raw.rows, raw.took.as_secs_f64());

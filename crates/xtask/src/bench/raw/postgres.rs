@@ -112,14 +112,48 @@ pub(in crate::bench) fn log_position(client: &mut Client) -> Result<u64> {
     Ok(u64::try_from(position)?)
 }
 
-/// Makes an empty database in the cluster; answers its address. Commits are durable there, whatever the cluster's
-/// own setting is.
-pub(in crate::bench) fn create_database(cluster: &str, name: &str) -> Result<String> {
+/// The addresses of one database: for probes as the superuser, for a server as the two roles that operators make.
+#[derive(Clone)]
+pub(crate) struct Addresses {
+    pub(crate) superuser: String,
+    pub(crate) owner: String,
+    pub(crate) app: String,
+}
+
+/// Makes an empty database in the cluster as `docs/operations.md` says. Commits are durable there, whatever the
+/// cluster's own setting is.
+pub(in crate::bench) fn create_database(cluster: &str, name: &str) -> Result<Addresses> {
+    let Some((server, password, place)) = parts(cluster) else {
+        bail!("the cluster's address is not `postgres://USER:PASSWORD@PLACE/postgres`");
+    };
     let mut client = Client::connect(cluster, NoTls)?;
-    client.batch_execute(&format!("CREATE DATABASE {name}"))?;
+    for role in ["fleetgate_owner", "fleetgate_app"] {
+        if client.query_opt("SELECT FROM pg_roles WHERE rolname = $1", &[&role])?.is_none() {
+            client.batch_execute(&format!("CREATE ROLE {role} LOGIN PASSWORD '{password}'"))?;
+        }
+    }
+    client.batch_execute(&format!("CREATE DATABASE {name} OWNER fleetgate_owner"))?;
     client.batch_execute(&format!("ALTER DATABASE {name} SET synchronous_commit = on"))?;
-    match cluster.strip_suffix("/postgres") {
-        Some(server) => Ok(format!("{server}/{name}")),
-        None => bail!("the cluster's address does not end in `/postgres`"),
+    let superuser = format!("{server}/{name}");
+    Client::connect(&superuser, NoTls)?
+        .batch_execute("ALTER FUNCTION pg_catalog.textlike(text, text) LEAKPROOF")?;
+    let of = |role: &str| format!("postgres://{role}:{password}@{place}/{name}");
+    Ok(Addresses { owner: of("fleetgate_owner"), app: of("fleetgate_app"), superuser })
+}
+
+/// All before the name of the database, the password, host and port.
+fn parts(cluster: &str) -> Option<(&str, &str, &str)> {
+    let server = cluster.strip_suffix("/postgres")?;
+    let (person, place) = server.strip_prefix("postgres://")?.rsplit_once('@')?;
+    Some((server, person.split_once(':')?.1, place))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_address_of_the_cluster_is_taken_apart() {
+        let parts = super::parts("postgres://postgres:abc@127.0.0.1:5/postgres");
+        assert_eq!(parts, Some(("postgres://postgres:abc@127.0.0.1:5", "abc", "127.0.0.1:5")));
+        assert_eq!(super::parts("postgres://postgres@127.0.0.1:5/postgres"), None);
     }
 }

@@ -1,0 +1,1 @@
+-- PostgreSQL only: SQLite has neither roles nor row-level security. The number is kept, so that both engines count alike.
