@@ -22,6 +22,9 @@ use crate::{
 /// So many are sorted rather than met along an order: of 100,000 assets, 4,000 of them fill a page after 1,250.
 const FEW: u64 = 4_000;
 
+/// So many of very many hits are kept.
+const KEPT_OF_MANY: usize = 1_200;
+
 /// Where the words are in very many, most pages are full after a look at so many rows along the order. In the order of names
 /// some are not, as what begins with the same letters comes together: then the index is asked for all hits.
 const WINDOW: i64 = 500;
@@ -36,11 +39,10 @@ pub(super) struct List {
 }
 
 impl List {
-    /// Will it take long? Words that no index holds are looked for in all names; a page of an export is long by itself.
+    /// Will it take long? A page of an export does by itself, and a filter by system may read past many.
     pub(super) fn length(&self) -> Length {
-        let reads_all =
-            self.filter.os.is_some() || self.filter.text.as_deref().is_some_and(query::reads_all_names);
-        if !reads_all && self.page.limit <= MAX_LIMIT { Length::Short } else { Length::Long }
+        let is_page = self.page.limit <= MAX_LIMIT && self.filter.os.is_none();
+        if is_page { Length::Short } else { Length::Long }
     }
 
     /// The page, and how many match in all.
@@ -69,9 +71,12 @@ impl List {
     async fn hits(&self, read: &mut Reading, matching: &mut Matching<'_>) -> Result<Option<u64>> {
         let Some((text, values)) = matching.ask() else { return Ok(None) };
         let found: Vec<(i64,)> = read.all(text, values).await?;
-        let found: Vec<i64> = found.into_iter().map(|(row,)| row).collect();
+        let hits = found.len() as u64;
+        // Very many are not sorted; the first of them mostly tell that there are a thousand.
+        let kept = if hits > FEW { KEPT_OF_MANY } else { found.len() };
+        let found: Vec<i64> = found.into_iter().take(kept).map(|(row,)| row).collect();
         matching.found(&found)?;
-        Ok(Some(found.len() as u64))
+        Ok(Some(hits))
     }
 
     async fn items(

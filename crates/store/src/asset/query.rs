@@ -331,11 +331,6 @@ impl<'a> Matching<'a> {
     }
 }
 
-/// Are these words such that no index holds one of them?
-pub(super) fn reads_all_names(text: &str) -> bool {
-    !text.split_whitespace().any(is_indexed)
-}
-
 /// Does the text index hold words of this length?
 fn is_indexed(word: &str) -> bool {
     word.chars().count() >= 3
