@@ -323,7 +323,7 @@ on_both_engines! {
             sources.map(|source| source.external_id).collect::<Vec<_>>()
         };
         assert!(!ids(&before).is_empty() && ids(&before).iter().all(Option::is_some));
-        store::testing::migrate_sites_again(&world.test.store).await;
+        store::testing::migrate_sites_again(&world.test.without_isolation().await).await;
         let migrated = sites(&world, client).await;
         assert!(ids(&migrated).iter().all(Option::is_none));
         changes_nothing(&world).await;
