@@ -119,6 +119,12 @@ fn key(config: &Config) -> Finding {
         let mend = "Move it out and set `keys.root_key_file`: whoever gets a copy of the folder must not get the key.";
         return Finding::bad("root key", detail, mend);
     }
+    if lacks_key(config) {
+        let detail = format!("{} does not exist", config.keys.root_key_file.display());
+        let mend = "Put the key file that belongs to the database there (chmod 600), or correct `keys.root_key_file`. Only a new \
+            installation gets a new key, from `fleetgate serve`.";
+        return Finding::bad("root key", detail, mend);
+    }
     match root_key(config) {
         Ok(_) => Finding::good("root key", "readable by its owner only"),
         Err(failure) => {
@@ -127,10 +133,25 @@ fn key(config: &Config) -> Finding {
     }
 }
 
+/// Is there no key file? Reading the key would make one, and it would not fit the data.
+fn lacks_key(config: &Config) -> bool {
+    config.keys.root_key.is_none() && !config.keys.root_key_file.exists()
+}
+
 async fn database(config: &Config) -> Vec<Finding> {
-    let Ok(key) = root_key(config) else {
+    let key = if lacks_key(config) { None } else { root_key(config).ok() };
+    let Some(key) = key else {
         return vec![Finding::bad("database", "not tried without the root key", "Mend the root key first.")];
     };
+    let file = config.sqlite_file();
+    if config.database.url.is_none() && !file.exists() {
+        let detail = format!("{} does not exist", file.display());
+        return vec![Finding::bad(
+            "database",
+            detail,
+            "Correct `--data-dir`, or start `fleetgate serve` once.",
+        )];
+    }
     let store = match store::Store::open(&location(config), &key).await {
         Ok(store) => store,
         Err(error) => {

@@ -27,7 +27,7 @@ fn load_beside(path: &Path, credentials: Option<OsString>) -> Result<RootKey, Ro
 
 fn read_credential(path: &Path) -> Result<RootKey, RootKeyError> {
     let failed = |source| RootKeyError::File { path: path.to_owned(), source };
-    if fs::metadata(path).map_err(failed)?.mode() & 0o007 != 0 {
+    if fs::metadata(path).map_err(failed)?.mode() & 0o027 != 0 {
         return Err(RootKeyError::Exposed(path.to_owned()));
     }
     let text = Zeroizing::new(fs::read_to_string(path).map_err(failed)?);
@@ -54,7 +54,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("root.key");
         fs::write(&path, RootKey::generate().to_base64().expose_secret()).unwrap();
-        for (mode, accepted) in [(0o400, true), (0o440, true), (0o600, true), (0o444, false), (0o404, false)]
+        for (mode, accepted) in
+            [(0o400, true), (0o440, true), (0o600, true), (0o444, false), (0o404, false), (0o460, false)]
         {
             check(&path, folder.path(), mode, accepted);
         }

@@ -265,3 +265,23 @@ async fn the_doctor_asks_each_rmm() {
     );
     drop(connected);
 }
+
+/// A key or a database that it made would hide what is missing: after a restore without the key, say.
+#[test]
+fn the_doctor_makes_nothing() {
+    let home = Home::sqlite();
+    let told = || {
+        let ran = home.run(&["doctor"], "").ends_with(1);
+        ran.out.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    home.add_user(ADMIN, "admin");
+    fs::remove_dir_all(home.data()).unwrap();
+    fs::create_dir(home.data()).unwrap();
+    let without_database = told();
+    assert!(without_database.contains("fleetgate.db does not exist"), "{without_database}");
+    assert!(fs::read_dir(home.data()).unwrap().next().is_none());
+    fs::remove_file(home.key_file()).unwrap();
+    let without_key = told();
+    assert!(without_key.contains("Put the key file that belongs to the database there"), "{without_key}");
+    assert!(!home.key_file().exists());
+}
