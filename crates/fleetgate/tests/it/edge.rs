@@ -53,6 +53,7 @@ async fn with_a_certificate_everything_is_encrypted() {
     encrypted(&mut home, 2120);
     home.add_user(ADMIN, "admin");
     let server = Server::start_at(serve(&home, &[]), home.folder(), https_address);
+    let _installed_before = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::builder()
         .tls_danger_accept_invalid_certs(true)
         .timeout(Duration::from_secs(30))
