@@ -283,7 +283,7 @@ fn metadata_name_denied(port: u16) -> Denied {
     Denied { addr: IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)), port, reason: DenyReason::Metadata }
 }
 
-/// Headers that are secret whoever sets them: kept out of debug output and of HTTP/2's header table.
+/// Headers that are secret whoever sets them: kept out of debug output.
 fn with_secrets_marked(mut headers: HeaderMap) -> HeaderMap {
     const SECRETS: [HeaderName; 4] = [
         header::AUTHORIZATION,

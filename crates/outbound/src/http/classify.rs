@@ -88,12 +88,10 @@ fn hyper_kind(error: &hyper::Error) -> Option<HttpErrorKind> {
         return Some(HttpErrorKind::NotHttp);
     }
     let closed = error.is_incomplete_message() || error.is_closed() || error.is_canceled();
-    // hyper has no question for this one; both a reset stream and a closing server end here.
-    let http2 = error.to_string() == "http2 error";
-    (closed || http2).then_some(HttpErrorKind::Reset)
+    closed.then_some(HttpErrorKind::Reset)
 }
 
-/// Whoever speaks before being asked does not speak HTTP. hyper has no question for this one either: it calls the request
+/// Whoever speaks before being asked does not speak HTTP. hyper has no question for this one: it calls the request
 /// canceled and gives the reason as the cause.
 fn spoke_first(error: &hyper::Error) -> bool {
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
