@@ -1,8 +1,10 @@
 //! Permissions, roles and kinds of token.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+
+use crate::id::{RoleId, TypedId};
 
 macro_rules! permissions {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)+) => {
@@ -86,6 +88,16 @@ impl Permissions {
         Permissions(self.0.intersection(&other.0).copied().collect())
     }
 
+    /// The first of them that `other` lacks; none if `other` holds them all.
+    pub fn first_beyond(&self, other: &Permissions) -> Option<Permission> {
+        self.0.difference(&other.0).next().copied()
+    }
+
+    /// Enough to let others in and to set everything up: each tenant keeps somebody who holds these.
+    pub fn rule_the_tenant(&self) -> bool {
+        self.has(Permission::UsersManage) && self.has(Permission::SystemSettings)
+    }
+
     /// Their names, sorted.
     pub fn names(&self) -> Vec<&'static str> {
         self.0.iter().map(|permission| permission.name()).collect()
@@ -108,8 +120,8 @@ impl FromIterator<Permission> for Permissions {
     }
 }
 
-/// A built-in role. Own roles come with people management.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A built-in role: the same in every tenant, and not to be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Everything.
@@ -123,6 +135,9 @@ pub enum Role {
 }
 
 impl Role {
+    /// Every built-in role.
+    pub const ALL: [Role; 4] = [Role::Admin, Role::Technician, Role::Approver, Role::ReadOnly];
+
     /// The stored and public name.
     pub const fn name(self) -> &'static str {
         match self {
@@ -135,9 +150,7 @@ impl Role {
 
     /// The role of this name.
     pub fn from_name(name: &str) -> Option<Role> {
-        [Role::Admin, Role::Technician, Role::Approver, Role::ReadOnly]
-            .into_iter()
-            .find(|role| role.name() == name)
+        Role::ALL.into_iter().find(|role| role.name() == name)
     }
 
     /// What the role may do.
@@ -152,6 +165,86 @@ impl Role {
                 .collect(),
             Role::Approver => read.into_iter().chain([P::ApprovalsDecide, P::AuditRead]).collect(),
             Role::ReadOnly => read.into_iter().collect(),
+        }
+    }
+}
+
+/// Which role: a built-in one by its name, or an own one of the tenant by its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RoleKey {
+    /// The same in every tenant.
+    BuiltIn(Role),
+    /// Made by the tenant.
+    Own(RoleId),
+}
+
+impl RoleKey {
+    /// The database form.
+    pub fn to_db(self) -> String {
+        match self {
+            RoleKey::BuiltIn(role) => role.name().to_owned(),
+            RoleKey::Own(id) => id.to_db(),
+        }
+    }
+
+    /// Reads the database form.
+    pub fn from_db(text: &str) -> Option<RoleKey> {
+        let built_in = Role::from_name(text).map(RoleKey::BuiltIn);
+        built_in.or_else(|| RoleId::from_db(text).ok().map(RoleKey::Own))
+    }
+}
+
+impl From<Role> for RoleKey {
+    fn from(role: Role) -> Self {
+        RoleKey::BuiltIn(role)
+    }
+}
+
+impl fmt::Display for RoleKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RoleKey::BuiltIn(role) => f.write_str(role.name()),
+            RoleKey::Own(id) => id.fmt(f),
+        }
+    }
+}
+
+/// The text names no role.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{found}` is no role; use `admin`, `technician`, `approver`, `read_only` or the id of an own role, `rol_…`"
+)]
+pub struct ParseRoleError {
+    found: String,
+}
+
+impl FromStr for RoleKey {
+    type Err = ParseRoleError;
+
+    fn from_str(text: &str) -> Result<RoleKey, ParseRoleError> {
+        let built_in = Role::from_name(text).map(RoleKey::BuiltIn);
+        let key = built_in.or_else(|| text.parse().ok().map(RoleKey::Own));
+        key.ok_or_else(|| ParseRoleError { found: text.chars().take(60).collect() })
+    }
+}
+
+/// A role as it stands: what it is called and what it allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleInfo {
+    /// Which one.
+    pub key: RoleKey,
+    /// What people call it; of a built-in one its name.
+    pub name: String,
+    /// What it allows.
+    pub permissions: Permissions,
+}
+
+impl From<Role> for RoleInfo {
+    fn from(role: Role) -> Self {
+        RoleInfo {
+            key: RoleKey::BuiltIn(role),
+            name: role.name().to_owned(),
+            permissions: role.permissions(),
         }
     }
 }
@@ -206,6 +299,27 @@ mod tests {
         for name in ["approvals:decide", "system_settings", "users:manage", "policies:manage"] {
             assert!(!ceiling.has(Permission::from_name(name).unwrap()), "{name}");
         }
+    }
+
+    #[test]
+    fn a_role_is_a_built_in_name_or_an_id() {
+        let own = "rol_00000000000000000000000000000007";
+        for text in ["admin", "read_only", own] {
+            let key: RoleKey = text.parse().unwrap();
+            assert_eq!((key.to_string().as_str(), RoleKey::from_db(&key.to_db())), (text, Some(key)));
+        }
+        for wrong in ["", "Admin", "rol_7", "usr_00000000000000000000000000000007"] {
+            assert!(wrong.parse::<RoleKey>().is_err(), "{wrong}");
+        }
+        assert_eq!(RoleKey::from_db("nonsense"), None);
+    }
+
+    #[test]
+    fn what_goes_beyond_is_named() {
+        let (admin, reader) = (Role::Admin.permissions(), Role::ReadOnly.permissions());
+        assert_eq!(reader.first_beyond(&admin), None);
+        assert_eq!(admin.first_beyond(&reader), Some(Permission::SystemSettings));
+        assert!(admin.rule_the_tenant() && !Role::Technician.permissions().rule_the_tenant());
     }
 
     #[test]

@@ -103,6 +103,8 @@ typed_ids! {
     UserId = "usr";
     /// One browser's or one sign-in's state.
     SessionId = "ses";
+    /// A set of permissions that a tenant made itself.
+    RoleId = "rol";
     /// A token for the REST API (kind `user`) or for AI agents (kind `agent`).
     TokenId = "tok";
     /// A customer of the tenant.

@@ -34,7 +34,7 @@ mod root_key;
 pub(crate) use copy::{backup, db, restore};
 pub(crate) use doctor::doctor;
 pub(crate) use health::health;
-pub(crate) use people::{token, user};
+pub(crate) use people::{tenant, token, user};
 
 /// A node at work.
 pub(crate) struct Node {

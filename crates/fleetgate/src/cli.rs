@@ -14,16 +14,18 @@ pub(crate) mod operator;
 pub(crate) mod organizations;
 mod reach;
 mod resolve;
+pub(crate) mod roles;
 pub(crate) mod sync;
 pub(crate) mod tokens;
+pub(crate) mod users;
 
 use std::ffi::OsString;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use self::operator::{
-    BackupArgs, ConfigArgs, DbArgs, DemoArgs, DoctorArgs, MigrateArgs, RestoreArgs, ServeArgs, TokenArgs,
-    UserArgs,
+    BackupArgs, ConfigArgs, DbArgs, DemoArgs, DoctorArgs, MigrateArgs, RestoreArgs, ServeArgs, TenantArgs,
+    TokenArgs, UserArgs,
 };
 use self::{exit::Exit, failure::Failure};
 use crate::{
@@ -54,7 +56,7 @@ impl Cli {
         words: impl IntoIterator<Item = T>,
     ) -> Result<Cli, clap::Error> {
         let command = reach::hide(Cli::command()).mut_subcommand("demo", config::for_demo);
-        let command = ["migrate", "backup", "restore", "db", "user", "token"]
+        let command = ["migrate", "backup", "restore", "db", "tenant", "user", "token"]
             .into_iter()
             .fold(command, |command, name| command.mut_subcommand(name, config::for_data));
         let matches = command.clone().try_get_matches_from(words)?;
@@ -96,7 +98,9 @@ pub(crate) enum Command {
     Health(ConfigArgs),
     /// Show the configuration in effect, and where each value comes from.
     Config(ConfigArgs),
-    /// Manage users, on the server's machine.
+    /// Make more tenants, on the server's machine.
+    Tenant(TenantArgs),
+    /// Manage users of every tenant, on the server's machine. `users` does it from anywhere.
     User(UserArgs),
     /// Make access tokens, on the server's machine. `tokens` lists and revokes them.
     Token(TokenArgs),
@@ -126,6 +130,12 @@ pub(crate) enum RemoteCommand {
     /// The register of machines.
     #[command(subcommand, visible_alias = "asset")]
     Assets(assets::Command),
+    /// The people of your tenant: who they are, what they may do, where they are signed in.
+    #[command(subcommand)]
+    Users(users::Command),
+    /// Roles: what people may do.
+    #[command(subcommand)]
+    Roles(roles::Command),
     /// Your access tokens: list and revoke. `token` makes them, on the server's machine.
     #[command(subcommand)]
     Tokens(tokens::Command),
@@ -200,6 +210,8 @@ pub(crate) async fn run_remote(
         RemoteCommand::Clients(command) => clients::run(command, &session).await,
         RemoteCommand::Sync(command) => sync::run(command, &session).await,
         RemoteCommand::Assets(command) => assets::run(command, &session).await,
+        RemoteCommand::Users(command) => users::run(command, &session).await,
+        RemoteCommand::Roles(command) => roles::run(command, &session).await,
         RemoteCommand::Tokens(command) => tokens::run(command, &session).await,
     }
 }

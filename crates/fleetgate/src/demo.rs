@@ -21,7 +21,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use service::{
     Services,
-    account::{NewAccount, TokenRequest},
+    account::{FIRST_TENANT, NewAccount, TokenRequest},
     integration::Draft,
     organization::{MappingChange, MappingTarget, OrganizationFilter},
 };
@@ -104,10 +104,10 @@ async fn make_login(services: &Services) -> Result<Login, Failure> {
     let new = NewAccount {
         email: email.to_owned(),
         name: "Demo admin".to_owned(),
-        role: Role::Admin,
+        role: Role::Admin.into(),
         password: password.clone(),
     };
-    let created = services.accounts.create_user(new).await;
+    let created = services.accounts.create_user(FIRST_TENANT, new).await;
     if let Err(error) = created {
         if !matches!(error, service::ServiceError::Conflict { .. }) {
             return Err(service_failure(error));

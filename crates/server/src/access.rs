@@ -33,6 +33,7 @@ const CLIENTS: Access = Access::Needs(Permission::ClientsManage);
 const READ: Access = Access::Needs(Permission::AssetsRead);
 const SEE: Access = Access::Needs(Permission::IntegrationsRead);
 const SETTINGS: Access = Access::Needs(Permission::SystemSettings);
+const USERS: Access = Access::Needs(Permission::UsersManage);
 const WRITE: Access = Access::Needs(Permission::AssetsWrite);
 
 /// Every operation there is. `HEAD` goes with `GET`.
@@ -48,6 +49,21 @@ pub(crate) const TABLE: &[(&str, &str, Access)] = &[
     ("DELETE", "/api/v1/session", Access::SignedIn),
     ("GET",    "/api/v1/me", Access::SignedIn),
     ("PUT",    "/api/v1/me/password", Access::SignedIn),
+    ("GET",    "/api/v1/me/sessions", Access::SignedIn),
+    ("DELETE", "/api/v1/me/sessions", Access::SignedIn),
+    ("DELETE", "/api/v1/me/sessions/{id}", Access::SignedIn),
+    ("GET",    "/api/v1/users", USERS),
+    ("POST",   "/api/v1/users", USERS),
+    ("GET",    "/api/v1/users/{id}", USERS),
+    ("PATCH",  "/api/v1/users/{id}", USERS),
+    ("POST",   "/api/v1/users/{id}/password", USERS),
+    ("GET",    "/api/v1/users/{id}/sessions", USERS),
+    ("DELETE", "/api/v1/users/{id}/sessions", USERS),
+    ("DELETE", "/api/v1/users/{id}/sessions/{session_id}", USERS),
+    ("GET",    "/api/v1/roles", USERS),
+    ("POST",   "/api/v1/roles", USERS),
+    ("PATCH",  "/api/v1/roles/{id}", USERS),
+    ("DELETE", "/api/v1/roles/{id}", USERS),
     ("GET",    "/api/v1/tokens", Access::SignedIn),
     ("POST",   "/api/v1/tokens", Access::SignedIn),
     ("DELETE", "/api/v1/tokens/{id}", Access::SignedIn),

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
-use domain::{Ctx, Time};
+use domain::{Ctx, Time, id::SessionId};
 use http::{header, request::Parts};
 
 use crate::{clock, edge::Arrival, error::ApiError, session::Credential};
@@ -44,6 +44,8 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestMeta {
 #[derive(Clone)]
 pub(crate) struct Caller {
     pub(crate) ctx: Ctx,
+    /// The sign-in; none with a token.
+    pub(crate) session: Option<SessionId>,
     pub(crate) credential: Credential,
 }
 

@@ -34,6 +34,10 @@ use crate::{
         wire::SyncRunId,
         wire::ProposalId,
         wire::TokenId,
+        wire::UserId,
+        wire::RoleId,
+        wire::SessionId,
+        wire::RoleKey,
         wire::Time,
         wire::AssetType,
         wire::AssetOrder,
@@ -44,6 +48,7 @@ use crate::{
     )),
     tags(
         (name = "account", description = "Set-up, sign-in, tokens"),
+        (name = "people", description = "Users, roles and their sign-ins"),
         (name = "integrations", description = "Connections to RMMs and their syncs"),
         (name = "organizations", description = "What an RMM's organizations are mapped to"),
         (name = "clients", description = "Customers"),

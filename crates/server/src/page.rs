@@ -6,7 +6,10 @@ use axum::{
     RequestPartsExt,
     extract::{FromRequestParts, RawPathParams},
 };
-use domain::page::{DEFAULT_LIMIT, MAX_LIMIT, Page, PageRequest, Total};
+use domain::{
+    id::{SessionId, UserId},
+    page::{DEFAULT_LIMIT, MAX_LIMIT, Page, PageRequest, Total},
+};
 use http::request::Parts;
 use serde::{Serialize, de::DeserializeOwned};
 use utoipa::ToSchema;
@@ -47,12 +50,30 @@ impl<S: Send + Sync, T: FromStr<Err: std::fmt::Display>> FromRequestParts<S> for
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let wrong = |detail: String| ApiError::parameter("id", detail);
-        let params: RawPathParams =
-            parts.extract().await.map_err(|_| wrong("the path cannot be read".to_owned()))?;
-        let id = params.iter().find(|(name, _)| *name == "id").map(|(_, value)| value).unwrap_or_default();
-        id.parse().map(Path).map_err(|error: T::Err| wrong(error.to_string()))
+        parameter(parts, "id").await.map(Path)
     }
+}
+
+/// The ids in a path to a sign-in of a user.
+pub(crate) struct SessionPath(pub(crate) UserId, pub(crate) SessionId);
+
+impl<S: Send + Sync> FromRequestParts<S> for SessionPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        Ok(SessionPath(parameter(parts, "id").await?, parameter(parts, "session_id").await?))
+    }
+}
+
+async fn parameter<T: FromStr<Err: std::fmt::Display>>(
+    parts: &mut Parts,
+    wanted: &'static str,
+) -> Result<T, ApiError> {
+    let wrong = |detail: String| ApiError::parameter(wanted, detail);
+    let params: RawPathParams =
+        parts.extract().await.map_err(|_| wrong("the path cannot be read".to_owned()))?;
+    let text = params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value).unwrap_or_default();
+    text.parse().map_err(|error: T::Err| wrong(error.to_string()))
 }
 
 /// A text to look for; blanks look for nothing.

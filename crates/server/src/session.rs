@@ -8,6 +8,7 @@ use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use domain::{ActorKind, Ctx};
 use http::header;
 use secrecy::{ExposeSecret, SecretString};
+use service::account::Via;
 
 use crate::{
     app::AppState,
@@ -56,7 +57,11 @@ pub(crate) async fn identify(
         }
     }
     let ctx = Ctx { tenant: found.tenant, actor: found.actor, request_id: meta.id.clone(), now: meta.now };
-    Ok(Caller { ctx, credential })
+    let session = match found.via {
+        Via::Session(id) => Some(id),
+        Via::Token(_) => None,
+    };
+    Ok(Caller { ctx, session, credential })
 }
 
 /// The credential of a request, if it has one.

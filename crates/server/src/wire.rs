@@ -43,6 +43,10 @@ macro_rules! wire_ids {
 wire_ids! {
     /// A person's id.
     UserId = "Names a person.";
+    /// An own role's id.
+    RoleId = "Names a role that the tenant made.";
+    /// A sign-in's id.
+    SessionId = "Names a sign-in (it lets nobody in).";
     /// A token's id.
     TokenId = "Names a token (it is not the token).";
     /// A client's id.
@@ -61,6 +65,46 @@ wire_ids! {
     SyncRunId = "Names a sync run.";
     /// A proposal's id.
     ProposalId = "Names a proposal.";
+}
+
+/// Which role: a built-in one by its name, an own one by its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RoleKey(pub(crate) domain::auth::RoleKey);
+
+impl From<domain::auth::RoleKey> for RoleKey {
+    fn from(key: domain::auth::RoleKey) -> Self {
+        RoleKey(key)
+    }
+}
+
+impl Serialize for RoleKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for RoleKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(RoleKey).map_err(de::Error::custom)
+    }
+}
+
+impl PartialSchema for RoleKey {
+    fn schema() -> RefOr<Schema> {
+        let built_in: Vec<&str> = domain::auth::Role::ALL.iter().map(|role| role.name()).collect();
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some(format!("^({}|rol_[0-9a-f]{{32}})$", built_in.join("|"))))
+            .description(Some("Names a role: a built-in one, or the id of one that the tenant made."))
+            .into()
+    }
+}
+
+impl ToSchema for RoleKey {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("RoleKey")
+    }
 }
 
 fn id_schema(prefix: &str, description: &str) -> RefOr<Schema> {
@@ -142,11 +186,6 @@ wire_names! {
     TokenKind, domain::auth::TokenKind, {
         use domain::auth::TokenKind::{Agent, User};
         [User, Agent]
-    };
-    /// What a person may do.
-    Role, domain::auth::Role, {
-        use domain::auth::Role::{Admin, Approver, ReadOnly, Technician};
-        [Admin, Technician, Approver, ReadOnly]
     };
     /// A right.
     Permission, domain::auth::Permission, domain::auth::Permission::ALL.to_vec();

@@ -1,18 +1,22 @@
-//! Accounts: set-up, sign-in, sessions, tokens, passwords.
+//! Accounts: set-up, sign-in, sessions, tokens, passwords, and who manages them.
 //!
 //! Who may not come in learns no more than that: an unknown address, a wrong password and a disabled account take the
 //! same work and get the same answer, and so do unknown, expired and revoked tokens. The log tells them apart.
 
+mod console;
 mod password;
+mod people;
+mod role;
+mod session;
 mod token;
 
 use domain::{
     Actor, ActorKind, Ctx, Time,
-    auth::{Permission, Permissions, Role, TokenKind},
+    auth::{Permissions, Role, RoleKey, TokenKind},
     id::{SessionId, TenantId, UserId},
 };
 use secrecy::SecretString;
-pub use store::people::{SetupState, TokenInfo, User};
+pub use store::people::{FIRST_TENANT, SessionInfo, SetupState, TenantInfo, TokenInfo, User};
 use store::{
     Store, StoreError,
     people::{NewUser, Setup, throttle::Admission},
@@ -24,13 +28,12 @@ use crate::{
     error::{Result, ServiceError, named},
 };
 use password::Hasher;
+pub use people::UserPatch;
+pub use role::{RoleRequest, RoleWithHolders};
 pub use token::TokenRequest;
 
 /// The longest e-mail address, by RFC 5321.
 const MAX_EMAIL_CHARS: usize = 254;
-
-/// The tenant that every installation has, for the console.
-const CONSOLE_TENANT: TenantId = TenantId(1);
 
 /// The use cases of accounts.
 #[derive(Clone)]
@@ -101,7 +104,7 @@ pub struct NewAccount {
     /// What people call them.
     pub name: String,
     /// What they may do.
-    pub role: Role,
+    pub role: RoleKey,
     /// The password.
     pub password: SecretString,
 }
@@ -140,7 +143,8 @@ impl Accounts {
         password::check(&password, &email)?;
         let now = clock::now();
         let password_hash = self.hasher.hash(password).await;
-        let admin = NewUser { email: &email, name: &name, role: Role::Admin, password_hash: &password_hash };
+        let admin =
+            NewUser { email: &email, name: &name, role: Role::Admin.into(), password_hash: &password_hash };
         match self.store.complete_setup(token, &admin, now).await.map_err(email_taken)? {
             Setup::Done(user) => {
                 info!(user.id = %user.id, "set-up is closed: `{}` is the first admin", user.id);
@@ -204,7 +208,7 @@ impl Accounts {
             kind: ActorKind::Person,
             user: Some(found.user.id),
             token: None,
-            permissions: found.user.role.permissions(),
+            permissions: found.user.role.permissions,
             name: found.user.email,
         };
         Ok(Some(Authenticated { tenant: found.user.tenant, actor, via: Via::Session(found.session) }))
@@ -240,59 +244,9 @@ impl Accounts {
         self.let_in(user, user_agent, ctx.now).await
     }
 
-    /// All users of the tenant.
-    pub async fn users(&self, ctx: &Ctx) -> Result<Vec<User>> {
-        ctx.require(Permission::UsersManage)?;
-        Ok(self.store.tenant(ctx).users().list().await?)
-    }
-
     /// Removes ended sessions and forgotten tries: once an hour is enough.
     pub async fn sweep(&self, now: Time) -> Result<u64> {
         Ok(self.store.sweep_people(now).await?)
-    }
-
-    /// At the console: creates an account. The first admin closes set-up.
-    pub async fn create_user(&self, new: NewAccount) -> Result<User> {
-        let email = check_email(&new.email)?;
-        let name = check_name(&new.name)?;
-        password::check(&new.password, &email)?;
-        let password_hash = self.hasher.hash(new.password).await;
-        let user = NewUser { email: &email, name: &name, role: new.role, password_hash: &password_hash };
-        self.store.tenant(&console()).users().create(&user).await.map_err(email_taken)
-    }
-
-    /// At the console: sets a new password, ends the user's sessions and lifts the brake on sign-in.
-    pub async fn reset_password(&self, email: &str, password: SecretString) -> Result<()> {
-        let ctx = console();
-        let users = self.store.tenant(&ctx).users();
-        let user = self.user_at_console(&ctx, email).await?;
-        password::check(&password, &user.email)?;
-        users.set_password(user.id, &self.hasher.hash(password).await).await?;
-        Ok(self.store.sign_in_succeeded(&user.email, None).await?)
-    }
-
-    /// At the console: all users.
-    pub async fn list_users(&self) -> Result<Vec<User>> {
-        Ok(self.store.tenant(&console()).users().list().await?)
-    }
-
-    /// At the console: locks a user out, with all sessions and tokens.
-    pub async fn disable_user(&self, email: &str) -> Result<()> {
-        let ctx = console();
-        let user = self.user_at_console(&ctx, email).await?;
-        Ok(self.store.tenant(&ctx).users().disable(user.id).await?)
-    }
-
-    /// At the console: lets a user in again.
-    pub async fn enable_user(&self, email: &str) -> Result<()> {
-        let ctx = console();
-        let user = self.user_at_console(&ctx, email).await?;
-        Ok(self.store.tenant(&ctx).users().enable(user.id).await?)
-    }
-
-    async fn user_at_console(&self, ctx: &Ctx, email: &str) -> Result<User> {
-        let found = self.store.tenant(ctx).users().find_by_email(email).await?;
-        found.ok_or(ServiceError::NotFound { what: "user" })
     }
 
     /// Counts a try, or says how long to wait.
@@ -313,7 +267,7 @@ impl Accounts {
             user: Some(user.id),
             token: None,
             name: user.email.clone(),
-            permissions: user.role.permissions(),
+            permissions: user.role.permissions.clone(),
         };
         let ctx = Ctx { tenant: user.tenant, actor, request_id: String::new(), now };
         let session = self.store.tenant(&ctx).sessions().create(user.id, user_agent).await?;
@@ -328,18 +282,6 @@ fn person(ctx: &Ctx) -> Result<UserId> {
 
 fn only_people() -> ServiceError {
     ServiceError::conflict("not_a_person", "only a signed-in person can do this")
-}
-
-/// Someone at the server's own console, with every right.
-fn console() -> Ctx {
-    let actor = Actor {
-        kind: ActorKind::Operator,
-        user: None,
-        token: None,
-        name: "operator".to_owned(),
-        permissions: Permissions::all(),
-    };
-    Ctx { tenant: CONSOLE_TENANT, actor, request_id: "console".to_owned(), now: clock::now() }
 }
 
 fn email_taken(error: StoreError) -> ServiceError {

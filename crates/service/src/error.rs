@@ -106,6 +106,7 @@ impl From<StoreError> for ServiceError {
             StoreError::Conflict { what } => {
                 ServiceError::conflict(what, format!("this collides with another row ({what})"))
             }
+            StoreError::Beyond(permission) => ServiceError::Forbidden(permission),
             StoreError::Stale => ServiceError::conflict(
                 "stale",
                 "someone else changed this in the meantime; load it again and repeat your change",

@@ -1,5 +1,7 @@
 //! What can go wrong in the store. The driver's types do not leave this crate.
 
+use domain::auth::Permission;
+
 /// The result of a store call.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
@@ -15,6 +17,9 @@ pub enum StoreError {
         /// Which rule, as a stable word.
         what: &'static str,
     },
+    /// Whoever asks would give, or touch, a right that they do not hold.
+    #[error("beyond the rights of whoever asks: `{}`", .0.name())]
+    Beyond(Permission),
     /// The row changed since it was read: read it again.
     #[error("changed by someone else")]
     Stale,

@@ -1,4 +1,4 @@
-//! People and what lets them in: the installation, users, sessions, tokens, and the brake on guessing.
+//! People and what lets them in: the installation, its tenants, users, roles, sessions, tokens, and the brake on guessing.
 //!
 //! Passwords, session and token texts are never stored: only their hashes are. The look-ups that come before the
 //! tenant is known are in [`crate::gateway`].
@@ -8,21 +8,25 @@ pub mod throttle;
 
 mod installation;
 mod opaque;
+mod role;
 mod session;
+mod tenant;
 pub(crate) mod token;
 pub(crate) mod user;
 
-pub use installation::{InstallationKind, InstallationState, Setup, SetupState};
-pub use session::{NewSession, Sessions};
+pub use installation::{FIRST_TENANT, InstallationKind, InstallationState, Setup, SetupState};
+pub use role::{RoleChange, Roles};
+pub use session::{NewSession, SessionInfo, Sessions};
+pub use tenant::TenantInfo;
 pub use token::{NewToken, TokenInfo, Tokens};
-pub use user::{NewUser, User, Users};
+pub use user::{NewUser, User, UserChange, Users};
 
 pub(crate) use opaque::digest;
 pub(crate) use session::{IDLE_TIMEOUT, TOUCH_AFTER};
 
 /// The statements of all modules of this one.
 pub(crate) fn statements() -> Vec<(&'static str, &'static crate::sql::Sql)> {
-    [installation::ALL, session::ALL, throttle::ALL, token::ALL, user::ALL].concat()
+    [installation::ALL, role::ALL, session::ALL, tenant::ALL, throttle::ALL, token::ALL, user::ALL].concat()
 }
 
 /// The form by which e-mail addresses are compared.

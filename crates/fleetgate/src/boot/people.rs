@@ -1,24 +1,27 @@
-//! `fleetgate user …` and `fleetgate token …`: short transactions, also beside a running server.
+//! `fleetgate tenant …`, `fleetgate user …` and `fleetgate token …`: short transactions, also beside a running server.
 //!
 //! For scripts they print what the REST interface would: a user, a list of users, a new token.
 
-use domain::auth::Role;
+use domain::{auth::Role, client::name_key, id::TenantId};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use service::account::{NewAccount, TokenRequest};
-use store::people::User;
+use service::{
+    ServiceError,
+    account::{Accounts, FIRST_TENANT, NewAccount, TenantInfo, TokenRequest, User},
+};
 
 use super::{operator_services, service_failure};
 use crate::{
     cli::{
         exit::Exit,
         failure::Failure,
-        operator::{TokenCommand, UserCommand},
+        operator::{TenantCommand, TokenCommand, UserCommand},
     },
     config::Config,
     output::{
         Output,
         table::{name, whole},
+        text::plain,
     },
     prompt::{confirm, new_password},
 };
@@ -28,52 +31,119 @@ pub(crate) async fn user(command: UserCommand, config: &Config, output: &Output)
     let services = operator_services(config).await?;
     let accounts = &services.accounts;
     match command {
-        UserCommand::Create { email, name, role, password } => {
+        UserCommand::Create { email, name, role, tenant, password } => {
+            let tenant = tenant_of(accounts, tenant.as_deref()).await?;
             let password = new_password(password.as_deref())?;
             let name = name.unwrap_or_else(|| email.clone());
-            let new = NewAccount { email, name, role: Role::from(role), password };
-            let user = accounts.create_user(new).await.map_err(service_failure)?;
-            tell(&user, &format!("Created {} ({}).", user.email, user.role.name()), output)?;
+            let new = NewAccount { email, name, role: Role::from(role).into(), password };
+            let user = accounts.create_user(tenant, new).await.map_err(service_failure)?;
+            tell(&user, &format!("Created {} ({}).", user.email, user.role.name), output)?;
         }
-        UserCommand::List => {
-            let users = accounts.list_users().await.map_err(service_failure)?;
-            print_users(&users, output)?;
-        }
+        UserCommand::List { tenant } => list_users(accounts, tenant.as_deref(), output).await?,
         UserCommand::ResetPassword { email, password } => {
             let password = new_password(password.as_deref())?;
-            accounts.reset_password(&email, password).await.map_err(service_failure)?;
-            let users = accounts.list_users().await.map_err(service_failure)?;
-            let sentence = format!("{email} has a new password and is signed out everywhere.");
-            tell(found(&users, &email)?, &sentence, output)?;
+            let user = accounts.reset_password(&email, password).await.map_err(no_such_user(&email))?;
+            tell(&user, &format!("{} has a new password and is signed out everywhere.", user.email), output)?;
         }
         UserCommand::Disable { email, yes } => {
-            let users = accounts.list_users().await.map_err(service_failure)?;
-            if is_last_admin(&users, found(&users, &email)?) {
+            let user = accounts.find_user(&email).await.map_err(no_such_user(&email))?;
+            let users = accounts.list_users(user.tenant).await.map_err(service_failure)?;
+            if is_last_admin(&users, &user) {
                 let question = format!(
                     "{email} is the last admin: nobody could change integrations, users or settings any more, \
                      until `fleetgate user create` makes another admin on this machine. Shut {email} out?"
                 );
                 confirm(&question, yes.into())?;
             }
-            accounts.disable_user(&email).await.map_err(service_failure)?;
-            let users = accounts.list_users().await.map_err(service_failure)?;
-            let sentence = format!("{email} cannot sign in any more, and its tokens are dead.");
-            tell(found(&users, &email)?, &sentence, output)?;
+            let user = accounts.disable_user(&email).await.map_err(no_such_user(&email))?;
+            tell(
+                &user,
+                &format!("{} cannot sign in any more, and its tokens are dead.", user.email),
+                output,
+            )?;
+        }
+        UserCommand::Enable { email } => {
+            let user = accounts.enable_user(&email).await.map_err(no_such_user(&email))?;
+            tell(&user, &format!("{} can sign in again, and its tokens work.", user.email), output)?;
         }
     }
     Ok(Exit::Ok)
 }
 
-/// E-mail addresses are the same whatever their case.
-fn found<'u>(users: &'u [User], email: &str) -> Result<&'u User, Failure> {
-    let email = email.trim().to_lowercase();
-    let found = users.iter().find(|user| user.email.to_lowercase() == email);
-    found.ok_or_else(|| Failure::not_found(format!("there is no user `{email}`")))
+/// `fleetgate tenant …`.
+pub(crate) async fn tenant(
+    command: TenantCommand,
+    config: &Config,
+    output: &Output,
+) -> Result<Exit, Failure> {
+    let services = operator_services(config).await?;
+    let accounts = &services.accounts;
+    let as_json = |tenant: &TenantInfo| json!({ "id": tenant.id, "name": tenant.name, "created_at": tenant.created_at });
+    match command {
+        TenantCommand::List => {
+            let tenants = accounts.tenants().await.map_err(service_failure)?;
+            if output.is_json() {
+                let items: Vec<Value> = tenants.iter().map(as_json).collect();
+                output.json(&listed(&items).to_string())?;
+                return Ok(Exit::Ok);
+            }
+            let row = |tenant: &TenantInfo| {
+                vec![tenant.id.to_string(), tenant.name.clone(), tenant.created_at.to_string()]
+            };
+            let columns = [whole("Number", 0), name("Name", 0), whole("Created", 1)];
+            output.table(&columns, &tenants.iter().map(row).collect::<Vec<_>>())?;
+        }
+        TenantCommand::Create { name } => {
+            let made = accounts.create_tenant(&name).await.map_err(service_failure)?;
+            if output.is_json() {
+                output.json(&as_json(&made).to_string())?;
+                return Ok(Exit::Ok);
+            }
+            output.line(&format!("Made tenant {} ({}). Nobody is in it yet.", made.id, plain(&made.name)))?;
+            output.note(&format!("Next: fleetgate user create --tenant {} --email you@example.com", made.id));
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// The tenant of this number or name; the first one if none was named.
+async fn tenant_of(accounts: &Accounts, wanted: Option<&str>) -> Result<TenantId, Failure> {
+    let Some(wanted) = wanted else { return Ok(FIRST_TENANT) };
+    let tenants = accounts.tenants().await.map_err(service_failure)?;
+    let key = name_key(wanted);
+    let fits = |tenant: &&TenantInfo| tenant.id.to_string() == key || name_key(&tenant.name) == key;
+    tenants.iter().find(fits).map(|tenant| tenant.id).ok_or_else(|| {
+        Failure::not_found(format!("there is no tenant `{wanted}`"))
+            .advise("`fleetgate tenant list` lists them.")
+    })
+}
+
+fn no_such_user(email: &str) -> impl Fn(ServiceError) -> Failure {
+    move |error| match error {
+        ServiceError::NotFound { .. } => Failure::not_found(format!("there is no user `{}`", email.trim())),
+        other => service_failure(other),
+    }
 }
 
 fn is_last_admin(users: &[User], user: &User) -> bool {
-    let is_active_admin = |user: &&User| user.role == Role::Admin && user.disabled_at.is_none();
+    let is_active_admin =
+        |user: &&User| user.role.permissions.rule_the_tenant() && user.disabled_at.is_none();
     is_active_admin(&user) && users.iter().filter(is_active_admin).count() == 1
+}
+
+async fn list_users(accounts: &Accounts, tenant: Option<&str>, output: &Output) -> Result<(), Failure> {
+    let tenants = match tenant {
+        Some(_) => vec![tenant_of(accounts, tenant).await?],
+        None => {
+            let all = accounts.tenants().await.map_err(service_failure)?;
+            all.into_iter().map(|tenant| tenant.id).collect()
+        }
+    };
+    let mut users = Vec::new();
+    for tenant in tenants {
+        users.extend(accounts.list_users(tenant).await.map_err(service_failure)?);
+    }
+    print_users(&users, output)
 }
 
 fn tell(user: &User, sentence: &str, output: &Output) -> Result<(), Failure> {
@@ -87,9 +157,11 @@ fn print_users(users: &[User], output: &Output) -> Result<(), Failure> {
     }
     let state = |user: &User| if user.disabled_at.is_some() { "disabled" } else { "active" };
     let row = |user: &User| {
-        vec![user.email.clone(), user.name.clone(), user.role.name().to_owned(), state(user).to_owned()]
+        let tenant = user.tenant.to_string();
+        vec![user.email.clone(), user.name.clone(), user.role.name.clone(), state(user).to_owned(), tenant]
     };
-    let columns = [whole("E-mail", 0), name("Name", 1), whole("Role", 0), whole("State", 0)];
+    let columns =
+        [whole("E-mail", 0), name("Name", 1), whole("Role", 0), whole("State", 0), whole("Tenant", 2)];
     output.table(&columns, &users.iter().map(row).collect::<Vec<_>>())
 }
 
@@ -102,9 +174,11 @@ fn listed(items: &[Value]) -> Value {
 fn as_json(user: &User) -> Value {
     json!({
         "id": user.id,
+        "tenant_id": user.tenant,
         "email": user.email,
         "name": user.name,
-        "role": user.role.name(),
+        "role": user.role.key.to_string(),
+        "role_name": user.role.name,
         "disabled_at": user.disabled_at,
         "created_at": user.created_at,
         "updated_at": user.updated_at,
@@ -117,7 +191,7 @@ pub(crate) async fn token(command: TokenCommand, config: &Config, output: &Outpu
     let TokenCommand::Create { email, name, days, kind } = command;
     let request = TokenRequest { kind: kind.into(), name, permissions: None, days };
     let made = services.accounts.create_token_for(&email, &request).await;
-    let (info, secret) = made.map_err(service_failure)?;
+    let (info, secret) = made.map_err(no_such_user(&email))?;
     if output.is_json() {
         let token = json!({
             "id": info.id,

@@ -179,12 +179,19 @@ pub(crate) enum UserCommand {
         /// What the user may do.
         #[arg(long, value_enum, default_value_t = RoleName::Admin)]
         role: RoleName,
+        /// Of which tenant, by number or name; of the first one if left out.
+        #[arg(long)]
+        tenant: Option<String>,
         /// Where the password comes from: `@FILE`, or `-` for standard input.
         #[arg(long, value_name = "@FILE|-")]
         password: Option<String>,
     },
     /// List the users.
-    List,
+    List {
+        /// Only those of this tenant, by number or name.
+        #[arg(long)]
+        tenant: Option<String>,
+    },
     /// Set a new password, and sign the user out everywhere.
     ResetPassword {
         /// Whose.
@@ -202,6 +209,35 @@ pub(crate) enum UserCommand {
         /// Do not ask, not even before the last admin is shut out.
         #[arg(long)]
         yes: bool,
+    },
+    /// Let a user in again who was shut out.
+    Enable {
+        /// Whom.
+        #[arg(long)]
+        email: String,
+    },
+}
+
+/// `fleetgate tenant …`.
+#[derive(Args, Debug)]
+pub(crate) struct TenantArgs {
+    /// The configuration.
+    #[command(flatten)]
+    pub(crate) config: ConfigFlags,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: TenantCommand,
+}
+
+/// What can be done with tenants.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TenantCommand {
+    /// List the tenants.
+    List,
+    /// Make a tenant. Its first admin is made with `fleetgate user create --tenant`.
+    Create {
+        /// Its name, for operators.
+        name: String,
     },
 }
 

@@ -125,6 +125,43 @@ pub(super) async fn token(client: &ApiClient, wanted: &str) -> Result<String, Fa
     Ok(pick("token", wanted, candidates(&working, "last_four"))?.id)
 }
 
+/// A user by id, e-mail address or name.
+pub(super) async fn user(client: &ApiClient, wanted: &str) -> Result<String, Failure> {
+    if is_id(wanted, "usr") {
+        return Ok(wanted.to_owned());
+    }
+    let listed = client.list(&["users"], &Query::new(), &Paging::default()).await?;
+    let address = wanted.trim().to_lowercase();
+    let has_address = |user: &&Value| shown(user, "email").to_lowercase() == address;
+    if let Some(user) = listed.items.iter().find(has_address) {
+        return Ok(shown(user, "id"));
+    }
+    Ok(pick("user", wanted, candidates(&listed.items, "email"))?.id)
+}
+
+/// A role, built in or own, by id or name.
+pub(super) async fn role(client: &ApiClient, wanted: &str) -> Result<String, Failure> {
+    if is_id(wanted, "rol") {
+        return Ok(wanted.to_owned());
+    }
+    let listed = client.list(&["roles"], &Query::new(), &Paging::default()).await?;
+    Ok(pick("role", wanted, candidates(&listed.items, ""))?.id)
+}
+
+/// An own role by id or name: one that can be changed.
+pub(super) async fn own_role(client: &ApiClient, wanted: &str) -> Result<String, Failure> {
+    let id = role(client, wanted).await?;
+    if is_id(&id, "rol") {
+        return Ok(id);
+    }
+    let failure = Failure::new(
+        Exit::Refused,
+        "built_in_role",
+        format!("`{id}` is built in: it is the same for everybody and cannot be changed"),
+    );
+    Err(failure.advise("Make one of your own: fleetgate roles create NAME --permissions A,B"))
+}
+
 /// A site of a client by id or name.
 pub(super) async fn site(
     client: &ApiClient,

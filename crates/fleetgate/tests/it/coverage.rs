@@ -9,7 +9,7 @@ use store::people::{NewToken, NewUser};
 
 use crate::{
     api::{Answer, Api, escaped},
-    home::{ADMIN, Home, now, system},
+    home::{ADMIN, Home, PASSWORD, Server, now, system},
     rmm,
 };
 
@@ -48,6 +48,9 @@ impl Operation {
         match collection {
             "assets" => "ast",
             "clients" => "cli",
+            "me" => "ses",
+            "roles" => "rol",
+            "users" => "usr",
             "integrations" => "int",
             "organizations" => "org",
             "proposals" => "pro",
@@ -59,7 +62,7 @@ impl Operation {
     }
 
     fn of(&self, id: &str) -> String {
-        self.path.replace("{id}", id)
+        self.path.replace("{id}", id).replace("{session_id}", &unknown("ses"))
     }
 
     /// A body that is fine: what is refused is refused for the id.
@@ -72,7 +75,9 @@ impl Operation {
             "merge_client" => json!({ "into": client }),
             "merge_site" => json!({ "into": site }),
             "reconnect_integration" => json!({ "fields": {} }),
-            "create_site" | "rename_client" | "rename_site" | "update_integration" => {
+            "set_user_password" => json!({ "password": "no longer theirs" }),
+            "create_site" | "rename_client" | "rename_site" | "update_integration" | "update_role"
+            | "update_user" => {
                 json!({ "name": "Mine now" })
             }
             "request_sync" => json!({ "kind": "devices" }),
@@ -140,6 +145,7 @@ async fn every_operation_is_closed_to_who_lacks_the_right() {
         forged.await.problem(401, "not_signed_in");
     }
     check_permissions(&admin, &server.api(bob.as_str()), &operations, &server.url).await;
+    check_roles(&home, &server, &operations).await;
     check_unknown_ids(&admin, &operations).await;
     check_other_methods(&admin, &operations).await;
 }
@@ -175,7 +181,37 @@ async fn check_permissions(admin: &Api, bob: &Api, operations: &[Operation], url
             assert_eq!(&problem["permission"], permission, "{}", operation.name());
         }
     }
-    assert_eq!(lacking.len(), 5, "{:?}", lacking.keys());
+    assert_eq!(lacking.len(), 6, "{:?}", lacking.keys());
+}
+
+/// Each built-in role may call exactly what the table says: the rest is refused by the name of the right.
+async fn check_roles(home: &Home, server: &Server, operations: &[Operation]) {
+    for role in Role::ALL {
+        let email = format!("{}@roles.example", role.name());
+        home.add_user(&email, role.name());
+        let token = home.token(&email, "user");
+        let api = server.api(token.as_str());
+        for operation in operations.iter().filter(|o| !o.is_open) {
+            let needed = operation.permission.as_deref().and_then(Permission::from_name);
+            let is_allowed = needed.is_none_or(|needed| role.permissions().has(needed));
+            if is_allowed && operation.id == "get_events" {
+                api.events(None).await; // a stream, which checks its answer
+                continue;
+            }
+            let answer = refused(operation, &api, &[]).await;
+            if is_allowed {
+                assert!(
+                    !matches!(answer.status, 401 | 403),
+                    "{role:?} {}: {}",
+                    operation.name(),
+                    answer.text
+                );
+            } else {
+                let problem = answer.problem(403, "permission_missing");
+                assert_eq!(problem["permission"], needed.unwrap().name(), "{role:?} {}", operation.name());
+            }
+        }
+    }
 }
 
 async fn check_unknown_ids(admin: &Api, operations: &[Operation]) {
@@ -199,7 +235,7 @@ async fn check_other_methods(admin: &Api, operations: &[Operation]) {
         paths.entry(&operation.path).or_default().push(&operation.method);
     }
     for (path, documented) in paths {
-        let path = path.replace("{id}", &unknown("ast"));
+        let path = path.replace("{id}", &unknown("ast")).replace("{session_id}", &unknown("ses"));
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"] {
             if documented.contains(&method) {
                 continue;
@@ -262,11 +298,17 @@ fn documented() -> BTreeMap<String, String> {
 mod another_tenants_data_is_not_there {
     use super::*;
 
-    /// On PostgreSQL alone: only there a tenant can be made up without the row that no use case writes yet. The
-    /// statements are the same ones on SQLite.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn sqlite() {
+        check(Home::sqlite()).await;
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn postgres() {
-        let mut home = Home::postgres().await;
+        check(Home::postgres().await).await;
+    }
+
+    async fn check(mut home: Home) {
         let rmm = rmm::start(30, 3, Duration::ZERO).await;
         let connected = rmm::connect(&mut home, &rmm).await;
         let (ours, integration) = (&connected.api, &connected.integration);
@@ -274,6 +316,10 @@ mod another_tenants_data_is_not_there {
         let agent = rmm.control().agents(None).into_iter().find(|agent| agent.answers).unwrap();
         rmm.control().reinstall(&agent.agent_id).unwrap();
         assert_eq!(ours.sync(integration, "devices", false).await["counts"]["created"], 1);
+        let night = json!({ "name": "Night shift", "permissions": ["assets:read"] });
+        ours.post("/roles", &night).await.is(201);
+        let signed_in = json!({ "email": ADMIN, "password": PASSWORD });
+        connected.server.api(None).post("/session", &signed_in).await.is(200);
         let before = everything(ours).await;
 
         let (token, own_client, own_site) = second_tenant(&home).await;
@@ -281,8 +327,8 @@ mod another_tenants_data_is_not_there {
         let operations = operations(ours).await;
         for operation in operations.iter().filter(|o| o.is_of_one()) {
             let body = operation.body(&own_client, &own_site);
-            let real = first_id(ours, operation).await;
-            let real = theirs.send(&operation.method, &operation.of(&real), body.as_ref()).await;
+            let real = path_to_ours(ours, operation).await;
+            let real = theirs.send(&operation.method, &real, body.as_ref()).await;
             let unknown = operation.of(&unknown(operation.prefix()));
             let unknown = theirs.send(&operation.method, &unknown, body.as_ref()).await;
             real.problem(404, "not_found");
@@ -298,11 +344,15 @@ mod another_tenants_data_is_not_there {
 
     /// An admin of tenant 2 with a token, and a client with a site.
     async fn second_tenant(home: &Home) -> (String, String, String) {
-        let store = home.store_without_foreign_keys().await;
-        let ctx = system(2);
+        let store = home.store().await;
+        let ctx = system(store.create_tenant("Other", now()).await.unwrap().id.0);
         let tenant = store.tenant(&ctx);
-        let new =
-            NewUser { email: "eve@other.example", name: "Eve", role: Role::Admin, password_hash: "none" };
+        let new = NewUser {
+            email: "eve@other.example",
+            name: "Eve",
+            role: Role::Admin.into(),
+            password_hash: "none",
+        };
         let user = tenant.users().create(&new).await.unwrap().id;
         let expires_at = now() + Duration::from_secs(3_600);
         let permissions = Permissions::all();
@@ -315,18 +365,36 @@ mod another_tenants_data_is_not_there {
     }
 
     /// The lists of all that has an id in a path.
-    const LISTS: [&str; 7] =
-        ["/integrations", "/sync-runs", "/organizations", "/clients", "/assets", "/proposals", "/tokens"];
+    const LISTS: [&str; 10] = [
+        "/integrations",
+        "/sync-runs",
+        "/organizations",
+        "/clients",
+        "/assets",
+        "/proposals",
+        "/tokens",
+        "/users",
+        "/roles",
+        "/me/sessions",
+    ];
 
-    async fn first_id(api: &Api, operation: &Operation) -> String {
+    /// The operation on something that `api` has.
+    async fn path_to_ours(api: &Api, operation: &Operation) -> String {
         let collection = operation.path.split('/').nth(3).unwrap();
-        let (list, id) = match collection {
-            "sites" => ("assets", "/items/0/site/id"),
-            other => (other, "/items/0/id"),
+        let id = match collection {
+            "sites" => id_in(api, "assets", "/items/0/site/id").await,
+            "me" => id_in(api, "me/sessions", "/items/0/id").await,
+            "roles" => id_in(api, "roles", &format!("/items/{}/id", Role::ALL.len())).await,
+            other => id_in(api, other, "/items/0/id").await,
         };
-        let list = api.get(&format!("/{list}")).await;
-        let first = list.pointer(id).and_then(Value::as_str);
-        first.unwrap_or_else(|| panic!("there is no {collection} to try with")).to_owned()
+        let session = id_in(api, "me/sessions", "/items/0/id").await;
+        operation.path.replace("{id}", &id).replace("{session_id}", &session)
+    }
+
+    async fn id_in(api: &Api, list: &str, pointer: &str) -> String {
+        let found = api.get(&format!("/{list}")).await;
+        let id = found.pointer(pointer).and_then(Value::as_str);
+        id.unwrap_or_else(|| panic!("there is nothing in {list} to try with")).to_owned()
     }
 
     /// All that could have been changed, without times of use.
@@ -336,7 +404,9 @@ mod another_tenants_data_is_not_there {
             all.extend(api.all(path, 200).await);
         }
         for item in all.iter_mut().filter_map(Value::as_object_mut) {
-            for moving in ["last_detail_at", "updated_at", "version", "last_check", "last_check_at"] {
+            for moving in
+                ["last_detail_at", "last_used_at", "updated_at", "version", "last_check", "last_check_at"]
+            {
                 item.remove(moving);
             }
         }
@@ -370,7 +440,11 @@ mod another_tenants_data_is_not_there {
 
     async fn check_lists_are_empty(ours: &Api, theirs: &Api) {
         for path in LISTS {
-            let expected = if matches!(path, "/tokens" | "/clients") { 1 } else { 0 };
+            let expected = match path {
+                "/tokens" | "/clients" | "/users" => 1,
+                "/roles" => Role::ALL.len(),
+                _ => 0,
+            };
             assert_eq!(theirs.get(path).await["total"], expected, "{path}");
             assert!(!ours.get(path).await["items"].as_array().unwrap().is_empty(), "{path}");
         }

@@ -165,13 +165,6 @@ impl Home {
         self.open(&self.location).await
     }
 
-    /// The same as a role for which foreign keys do not count: a second tenant has no row of its own (there is no
-    /// use case yet that makes one), and yet must be kept apart. PostgreSQL only.
-    pub(crate) async fn store_without_foreign_keys(&self) -> Store {
-        let url = address(&self.roles.as_ref().expect("only PostgreSQL knows this").superuser);
-        self.open(&Location::Server(format!("{url}?options=-c%20session_replication_role%3Dreplica"))).await
-    }
-
     async fn open(&self, location: &Location) -> Store {
         let from_file;
         let key = match &self.root_key {

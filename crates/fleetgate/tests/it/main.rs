@@ -14,6 +14,7 @@ mod isolation;
 mod kill;
 mod openapi;
 mod operations;
+mod people;
 mod raw;
 mod rmm;
 mod schema;

@@ -71,6 +71,7 @@ async fn answers_are_as_documented() {
     check_lists(&checked).await;
     check_singles(&checked, integration, run["id"].as_str().unwrap()).await;
     check_writes(&checked).await;
+    check_people(&checked).await;
     check_integration(&checked, &rmm, integration).await;
     check_failures(&checked, &connected.server.api(None), &document).await;
 }
@@ -78,6 +79,8 @@ async fn answers_are_as_documented() {
 async fn check_lists(checked: &Checked<'_>) {
     for list in [
         "me",
+        "users",
+        "roles",
         "tokens",
         "providers",
         "integrations",
@@ -124,6 +127,37 @@ async fn check_singles(checked: &Checked<'_>, integration: &str, run: &str) {
             assert!(!items.as_array().unwrap().is_empty(), "{template}: nothing to look at");
         }
     }
+}
+
+async fn check_people(checked: &Checked<'_>) {
+    let role = json!({ "name": "Night shift", "permissions": ["assets:read"] });
+    let role = checked.good("POST", &format!("{V1}/roles"), "", Some(role)).await["id"].clone();
+    let own_role = format!("{V1}/roles/{{id}}");
+    let renamed = json!({ "name": "Nights", "permissions": ["alerts:read"] });
+    checked.good("PATCH", &own_role, role.as_str().unwrap(), Some(renamed)).await;
+    let new = json!({ "email": "cy@example.com", "name": "Cy", "role": role, "password": PASSWORD });
+    let made = checked.good("POST", &format!("{V1}/users"), "", Some(new.clone())).await;
+    checked.call("POST", &format!("{V1}/users"), "", Some(new)).await.problem(409, "email_taken");
+    let id = made["id"].as_str().unwrap();
+    let user = format!("{V1}/users/{{id}}");
+    checked.good("GET", &user, id, None).await;
+    checked.good("PATCH", &user, id, Some(json!({ "disabled": true }))).await;
+    let password = json!({ "password": "another good password" });
+    checked.good("POST", &format!("{user}/password"), id, Some(password)).await;
+    checked.good("GET", &format!("{user}/sessions"), id, None).await;
+    checked.good("DELETE", &format!("{user}/sessions"), id, None).await;
+    checked.call("DELETE", &own_role, role.as_str().unwrap(), None).await.problem(409, "role_in_use");
+    checked.good("PATCH", &user, id, Some(json!({ "role": "read_only" }))).await;
+    checked.good("DELETE", &own_role, role.as_str().unwrap(), None).await;
+    let credentials = json!({ "email": ADMIN, "password": PASSWORD });
+    checked.good("POST", &format!("{V1}/session"), "", Some(credentials)).await;
+    let own = format!("{V1}/me/sessions");
+    let mine = checked.good("GET", &own, "", None).await["items"][0]["id"].clone();
+    checked.good("DELETE", &format!("{own}/{{id}}"), mine.as_str().unwrap(), None).await;
+    checked.good("DELETE", &own, "", None).await;
+    let me = checked.api.get("/me").await["user"]["id"].clone();
+    let demoted = Some(json!({ "role": "read_only" }));
+    checked.call("PATCH", &user, me.as_str().unwrap(), demoted).await.problem(409, "last_admin");
 }
 
 async fn check_writes(checked: &Checked<'_>) {

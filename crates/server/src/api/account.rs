@@ -27,12 +27,26 @@ pub(crate) struct UserView {
     /// What people call them.
     name: String,
     /// What they may do.
-    role: wire::Role,
+    role: wire::RoleKey,
+    /// What people call the role.
+    role_name: String,
+    /// Since when they are locked out.
+    disabled_at: Option<wire::Time>,
+    /// When they were added.
+    created_at: wire::Time,
 }
 
 impl From<User> for UserView {
     fn from(user: User) -> Self {
-        UserView { id: user.id.into(), email: user.email, name: user.name, role: user.role.into() }
+        UserView {
+            id: user.id.into(),
+            email: user.email,
+            name: user.name,
+            role: user.role.key.into(),
+            role_name: user.role.name,
+            disabled_at: user.disabled_at.map(Into::into),
+            created_at: user.created_at.into(),
+        }
     }
 }
 

@@ -26,13 +26,18 @@ async fn fresh() -> Fixture {
 }
 
 fn account(email: &str, role: Role) -> NewAccount {
-    NewAccount { email: email.to_owned(), name: "Ada".to_owned(), role, password: PASSWORD.into() }
+    NewAccount {
+        email: email.to_owned(),
+        name: "Ada".to_owned(),
+        role: role.into(),
+        password: PASSWORD.into(),
+    }
 }
 
 /// An installation with one user of this role, `ada@example.com`.
 async fn with_user(role: Role) -> Fixture {
     let fixture = fresh().await;
-    fixture.accounts.create_user(account("ada@example.com", role)).await.unwrap();
+    fixture.accounts.create_user(FIRST_TENANT, account("ada@example.com", role)).await.unwrap();
     fixture
 }
 
@@ -82,7 +87,7 @@ async fn set_up_makes_the_first_admin_and_closes() {
     assert_eq!(code(set_up(&token, "ada", PASSWORD).await), "invalid_email");
     let signed_in = set_up(&token, "ada@example.com", PASSWORD).await.unwrap();
     let ctx = session_ctx(accounts, &signed_in).await;
-    assert_eq!(accounts.me(&ctx).await.unwrap().user.role, Role::Admin);
+    assert_eq!(accounts.me(&ctx).await.unwrap().user.role, Role::Admin.into());
     assert_eq!(accounts.setup_state().await.unwrap(), SetupState::Closed);
     assert!(accounts.setup_token().await.unwrap().is_none());
     assert_eq!(code(set_up(&token, "eve@example.com", PASSWORD).await), "setup_closed");
@@ -207,7 +212,7 @@ async fn refused_tokens_are_all_alike() {
         async |text: &str, now| accounts.authenticate_token(text, now).await.unwrap_err().to_string();
     let now = clock::now();
     let expired = refused(text.expose_secret(), now + Duration::from_secs(31 * 86_400)).await;
-    accounts.revoke_any_token(info.id).await.unwrap();
+    fixture._store.store.tenant(&console::console(FIRST_TENANT)).tokens().revoke(info.id).await.unwrap();
     let revoked = refused(text.expose_secret(), now).await;
     let unknown = refused("fgu_nonsense", now).await;
     let endless = refused(&"x".repeat(100_000), now).await;
@@ -222,8 +227,9 @@ async fn rights_of_a_token_follow_those_of_its_user() {
         .create_token_for("ada@example.com", &request(TokenKind::User, &["assets:read", "users:manage"]))
         .await
         .unwrap();
-    let users = fixture._store.store.tenant(&console()).users();
-    users.set_role(info.user, Role::ReadOnly).await.unwrap();
+    accounts.create_user(FIRST_TENANT, account("eve@example.com", Role::Admin)).await.unwrap();
+    let demoted = UserPatch { role: Some(Role::ReadOnly.into()), ..UserPatch::default() };
+    accounts.update_user(&console::console(FIRST_TENANT), info.user, demoted).await.unwrap();
     let found = accounts.authenticate_token(text.expose_secret(), clock::now()).await.unwrap();
     assert_eq!(found.actor.permissions.names(), vec!["assets:read"]);
 }
@@ -257,7 +263,7 @@ async fn agents_make_no_tokens_and_tokens_do_not_outlive_their_maker() {
 async fn tokens_of_others_are_seen_and_revoked_by_who_manages_users() {
     let fixture = with_user(Role::Admin).await;
     let accounts = &fixture.accounts;
-    accounts.create_user(account("bob@example.com", Role::Technician)).await.unwrap();
+    accounts.create_user(FIRST_TENANT, account("bob@example.com", Role::Technician)).await.unwrap();
     let read = request(TokenKind::User, &["assets:read"]);
     let (adas, _) = accounts.create_token_for("ada@example.com", &read).await.unwrap();
     let (bobs, _) = accounts.create_token_for("bob@example.com", &read).await.unwrap();
@@ -273,19 +279,194 @@ async fn tokens_of_others_are_seen_and_revoked_by_who_manages_users() {
     assert!(accounts.list_tokens(&foreign).await.unwrap().is_empty());
 }
 
+/// Ada, the admin, signed in; and Bob with an own role of Ada's making, signed in too.
+struct Pair {
+    fixture: Fixture,
+    ada: Ctx,
+    bob: SignedIn,
+    role: domain::id::RoleId,
+}
+
+async fn pair(permissions: &[&str]) -> Pair {
+    let fixture = with_user(Role::Admin).await;
+    let accounts = &fixture.accounts;
+    let ada = session_ctx(accounts, &sign_in(accounts, "ada@example.com", PASSWORD).await.unwrap()).await;
+    let role = accounts.create_role(&ada, "Own", &texts(permissions)).await.unwrap().role.key;
+    accounts.add_user(&ada, NewAccount { role, ..account("bob@example.com", Role::Admin) }).await.unwrap();
+    let bob = sign_in(accounts, "bob@example.com", PASSWORD).await.unwrap();
+    let RoleKey::Own(role) = role else { panic!("it is an own one") };
+    Pair { fixture, ada, bob, role }
+}
+
+fn texts(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+async fn is_signed_in(accounts: &Accounts, signed_in: &SignedIn) -> bool {
+    accounts.authenticate_session(signed_in.secret.expose_secret(), clock::now()).await.unwrap().is_some()
+}
+
+#[tokio::test]
+async fn rights_of_an_own_role_reach_sessions_and_tokens_and_leave_them_at_once() {
+    let Pair { fixture, ada, bob, role } = pair(&["assets:read", "assets:write"]).await;
+    let accounts = &fixture.accounts;
+    let bob_ctx = session_ctx(accounts, &bob).await;
+    assert_eq!(bob_ctx.actor.permissions.names(), ["assets:read", "assets:write"]);
+    let all = TokenRequest { permissions: None, ..request(TokenKind::User, &[]) };
+    let (_, text) = accounts.create_token(&bob_ctx, &all).await.unwrap();
+    let narrowed = RoleRequest { name: None, permissions: Some(texts(&["assets:read"])) };
+    let changed = accounts.update_role(&ada, role, &narrowed).await.unwrap();
+    assert_eq!((changed.users, changed.role.permissions.names()), (1, vec!["assets:read"]));
+    assert!(!is_signed_in(accounts, &bob).await, "a change of rights needs a new sign-in");
+    let held = accounts.authenticate_token(text.expose_secret(), clock::now()).await.unwrap();
+    assert_eq!(held.actor.permissions.names(), ["assets:read"]);
+    let again = sign_in(accounts, "bob@example.com", PASSWORD).await.unwrap();
+    assert_eq!(session_ctx(accounts, &again).await.actor.permissions.names(), ["assets:read"]);
+    let patch = UserPatch { role: Some(Role::Approver.into()), ..UserPatch::default() };
+    accounts.update_user(&ada, bob.user.id, patch).await.unwrap();
+    assert!(!is_signed_in(accounts, &again).await);
+    let widened = RoleRequest { name: None, permissions: Some(texts(&["assets:read", "nonsense"])) };
+    assert_eq!(code(accounts.update_role(&ada, role, &widened).await), "invalid_permissions");
+    accounts.delete_role(&ada, role).await.unwrap();
+    assert_eq!(code(accounts.delete_role(&ada, role).await), "role");
+}
+
+#[tokio::test]
+async fn who_manages_users_gives_and_takes_no_more_than_they_hold() {
+    let Pair { fixture, ada, bob, role } = pair(&["users:manage", "assets:read"]).await;
+    let accounts = &fixture.accounts;
+    let ctx = session_ctx(accounts, &bob).await;
+    let ada_id = ada.actor.user.unwrap();
+    let to = |role: RoleKey| UserPatch { role: Some(role), ..UserPatch::default() };
+    let out = UserPatch { disabled: Some(true), ..UserPatch::default() };
+    let wider = RoleRequest { name: None, permissions: Some(texts(&["users:manage", "freeze"])) };
+    assert_eq!(
+        code(accounts.update_user(&ctx, bob.user.id, to(Role::Admin.into())).await),
+        "system_settings"
+    );
+    assert_eq!(code(accounts.update_user(&ctx, ada_id, out).await), "system_settings");
+    assert_eq!(
+        code(accounts.set_password_of(&ctx, ada_id, "another good password".into()).await),
+        "system_settings"
+    );
+    assert_eq!(
+        code(accounts.set_password_of(&ctx, bob.user.id, "another good password".into()).await),
+        "own_password"
+    );
+    assert_eq!(
+        code(accounts.add_user(&ctx, account("eve@example.com", Role::ReadOnly)).await),
+        "integrations:read"
+    );
+    assert_eq!(code(accounts.create_role(&ctx, "More", &texts(&["freeze"])).await), "freeze");
+    assert_eq!(code(accounts.update_role(&ctx, role, &wider).await), "freeze");
+    sign_in(accounts, "ada@example.com", PASSWORD).await.unwrap();
+
+    let carl = NewAccount { role: RoleKey::Own(role), ..account("carl@example.com", Role::Admin) };
+    let carl = accounts.add_user(&ctx, carl).await.unwrap();
+    accounts.set_password_of(&ctx, carl.id, "another good password".into()).await.unwrap();
+    sign_in(accounts, "carl@example.com", "another good password").await.unwrap();
+    // A token with less than its user counts as what it holds.
+    let (_, text) = accounts.create_token(&ada, &request(TokenKind::User, &["users:manage"])).await.unwrap();
+    let found = accounts.authenticate_token(text.expose_secret(), clock::now()).await.unwrap();
+    let script = ctx_of(found, clock::now());
+    assert_eq!(code(accounts.update_user(&script, carl.id, to(Role::ReadOnly.into())).await), "assets:read");
+    assert_eq!(
+        code(accounts.set_password_of(&script, ada_id, "another good password".into()).await),
+        "own_password"
+    );
+}
+
+#[tokio::test]
+async fn the_last_admin_is_told_what_to_do_first() {
+    let Pair { fixture, ada, role, .. } = pair(&["users:manage", "system_settings"]).await;
+    let accounts = &fixture.accounts;
+    let id = ada.actor.user.unwrap();
+    accounts.disable_user("bob@example.com").await.unwrap();
+    let out = UserPatch { disabled: Some(true), ..UserPatch::default() };
+    let demoted = UserPatch { role: Some(Role::ReadOnly.into()), ..UserPatch::default() };
+    assert_eq!(code(accounts.update_user(&ada, id, out).await), "last_admin");
+    let error = accounts.update_user(&ada, id, demoted.clone()).await.unwrap_err().to_string();
+    assert!(error.contains("`users:manage`") && error.contains("somebody else first"), "{error}");
+    accounts.enable_user("bob@example.com").await.unwrap();
+    accounts.update_user(&ada, id, demoted).await.unwrap();
+    let bob = session_ctx(accounts, &sign_in(accounts, "bob@example.com", PASSWORD).await.unwrap()).await;
+    let narrowed = RoleRequest { name: None, permissions: Some(texts(&["users:manage"])) };
+    assert_eq!(code(accounts.update_role(&bob, role, &narrowed).await), "last_admin");
+}
+
+#[tokio::test]
+async fn a_disabled_user_is_out_and_comes_back_without_the_old_session() {
+    let Pair { fixture, ada, bob, .. } = pair(&["assets:read"]).await;
+    let accounts = &fixture.accounts;
+    let ctx = session_ctx(accounts, &bob).await;
+    let (_, text) = accounts.create_token(&ctx, &request(TokenKind::User, &["assets:read"])).await.unwrap();
+    let state = |disabled| UserPatch { disabled: Some(disabled), ..UserPatch::default() };
+    let user = accounts.update_user(&ada, bob.user.id, state(true)).await.unwrap();
+    assert!(user.disabled_at.is_some() && !is_signed_in(accounts, &bob).await);
+    assert_eq!(code(accounts.authenticate_token(text.expose_secret(), clock::now()).await), "bad_token");
+    assert_eq!(code(sign_in(accounts, "bob@example.com", PASSWORD).await), "bad_credentials");
+    accounts.update_user(&ada, bob.user.id, state(false)).await.unwrap();
+    assert!(!is_signed_in(accounts, &bob).await);
+    accounts.authenticate_token(text.expose_secret(), clock::now()).await.unwrap();
+}
+
+#[tokio::test]
+async fn sessions_are_ended_by_their_owner_and_by_who_manages_users() {
+    let Pair { fixture, ada, bob, .. } = pair(&["assets:read"]).await;
+    let accounts = &fixture.accounts;
+    let ctx = session_ctx(accounts, &bob).await;
+    let other = sign_in(accounts, "bob@example.com", PASSWORD).await.unwrap();
+    assert_eq!(accounts.own_sessions(&ctx).await.unwrap().len(), 2);
+    assert_eq!(code(accounts.sessions_of(&ctx, bob.user.id).await), "users:manage");
+    assert_eq!(code(accounts.end_session_of(&ctx, bob.user.id, other.session).await), "users:manage");
+    assert_eq!(code(accounts.end_own_session(&ada, other.session).await), "session", "not one of ada's own");
+    accounts.end_other_sessions(&ctx, Some(bob.session)).await.unwrap();
+    assert!(is_signed_in(accounts, &bob).await && !is_signed_in(accounts, &other).await);
+    assert_eq!(accounts.sessions_of(&ada, bob.user.id).await.unwrap().len(), 1);
+    accounts.end_session_of(&ada, bob.user.id, bob.session).await.unwrap();
+    assert!(!is_signed_in(accounts, &bob).await);
+    let foreign = Ctx { tenant: TenantId(2), ..ada.clone() };
+    assert_eq!(code(accounts.sessions_of(&foreign, bob.user.id).await), "user");
+    assert_eq!(code(accounts.end_sessions_of(&foreign, bob.user.id).await), "user");
+}
+
+#[tokio::test]
+async fn the_console_finds_people_of_every_tenant() {
+    let fixture = with_user(Role::Admin).await;
+    let accounts = &fixture.accounts;
+    let second = accounts.create_tenant(" Northwind ").await.unwrap();
+    assert_eq!(code(accounts.create_tenant("northwind").await), "name_taken");
+    let eve = accounts.create_user(second.id, account("eve@example.com", Role::Admin)).await.unwrap();
+    assert_eq!(
+        code(accounts.create_user(second.id, account("ada@example.com", Role::Admin)).await),
+        "email_taken"
+    );
+    assert_eq!(accounts.find_user("EVE@example.com").await.unwrap(), eve);
+    assert_eq!(accounts.list_users(second.id).await.unwrap(), vec![eve.clone()]);
+    let (token, _) = accounts
+        .create_token_for("eve@example.com", &request(TokenKind::User, &["assets:read"]))
+        .await
+        .unwrap();
+    assert_eq!(token.tenant, second.id);
+    assert!(accounts.disable_user("eve@example.com").await.unwrap().disabled_at.is_some());
+}
+
 #[tokio::test]
 async fn the_console_says_what_is_wrong() {
     let fixture = with_user(Role::Admin).await;
     let accounts = &fixture.accounts;
-    assert_eq!(code(accounts.create_user(account("ADA@example.com", Role::Admin)).await), "email_taken");
+    assert_eq!(
+        code(accounts.create_user(FIRST_TENANT, account("ADA@example.com", Role::Admin)).await),
+        "email_taken"
+    );
     assert_eq!(code(accounts.reset_password("bob@example.com", PASSWORD.into()).await), "user");
     assert_eq!(
         code(accounts.create_token_for("bob@example.com", &request(TokenKind::User, &[])).await),
         "user"
     );
     let nameless = NewAccount { name: " ".to_owned(), ..account("bob@example.com", Role::Admin) };
-    assert_eq!(code(accounts.create_user(nameless).await), "invalid_name");
-    assert_eq!(accounts.list_users().await.unwrap().len(), 1);
+    assert_eq!(code(accounts.create_user(FIRST_TENANT, nameless).await), "invalid_name");
+    assert_eq!(accounts.list_users(FIRST_TENANT).await.unwrap().len(), 1);
     assert!(accounts.setup_token().await.unwrap().is_none(), "the first admin closed set-up");
 }
 

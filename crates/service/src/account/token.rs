@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use store::people::{NewToken, TokenInfo};
 use tracing::info;
 
-use super::{Accounts, Authenticated, Via, check_name, console, only_people, person};
+use super::{Accounts, Authenticated, Via, check_name, only_people, person};
 use crate::error::{Result, ServiceError, named};
 
 /// The longest life of a token.
@@ -64,7 +64,7 @@ impl Accounts {
             TokenKind::Agent => ActorKind::Agent,
         };
         let permissions =
-            user.role.permissions().intersect(&token.permissions).intersect(&token.kind.ceiling());
+            user.role.permissions.intersect(&token.permissions).intersect(&token.kind.ceiling());
         let actor = Actor { kind, user: Some(user.id), token: Some(token.id), name: user.email, permissions };
         Ok(Authenticated { tenant: token.tenant, actor, via: Via::Token(token.kind) })
     }
@@ -107,19 +107,8 @@ impl Accounts {
         email: &str,
         request: &TokenRequest,
     ) -> Result<(TokenInfo, SecretString)> {
-        let ctx = console();
-        let user = self.user_at_console(&ctx, email).await?;
-        self.make_token(&ctx, user.id, &user.role.permissions(), request, None).await
-    }
-
-    /// At the console: the tokens of all users.
-    pub async fn list_all_tokens(&self) -> Result<Vec<TokenInfo>> {
-        self.list_tokens(&console()).await
-    }
-
-    /// At the console: revokes a token.
-    pub async fn revoke_any_token(&self, id: TokenId) -> Result<()> {
-        self.revoke_token(&console(), id).await
+        let (ctx, user) = self.user_at_console(email).await?;
+        self.make_token(&ctx, user.id, &user.role.permissions, request, None).await
     }
 
     async fn make_token(

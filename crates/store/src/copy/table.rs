@@ -31,6 +31,7 @@ pub(super) const TABLES: &[Table] = &[
     whole("tenants"),
     whole("data_keys"),
     whole("login_throttle"),
+    tenant("roles"),
     tenant("users"),
     tenant("api_tokens"),
     tenant("secrets"),

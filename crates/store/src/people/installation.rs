@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The tenant that every installation has.
-const FIRST_TENANT: TenantId = TenantId(1);
+pub const FIRST_TENANT: TenantId = TenantId(1);
 
 /// What a database is for. One kind never opens the other's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +127,7 @@ impl Store {
             return Ok(Setup::WrongToken);
         }
         let admin =
-            user::insert(&mut tx, FIRST_TENANT, &NewUser { role: Role::Admin, ..*admin }, now).await?;
+            user::insert(&mut tx, FIRST_TENANT, &NewUser { role: Role::Admin.into(), ..*admin }, now).await?;
         tx.commit().await?;
         Ok(Setup::Done(admin))
     }

@@ -9,7 +9,13 @@ use domain::{
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{digest, opaque};
-use crate::{Tenant, db::args, error::Result, new_id, sql::statements};
+use crate::{
+    Tenant,
+    db::args,
+    error::{Result, StoreError},
+    new_id,
+    sql::statements,
+};
 
 /// A session that was not used for so long ends.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(12 * 3_600);
@@ -32,6 +38,21 @@ pub struct NewSession {
     pub secret: SecretString,
     /// When it ends at the latest.
     pub expires_at: Time,
+}
+
+/// What people may know of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionInfo {
+    /// Its id, which lets nobody in.
+    pub id: SessionId,
+    /// When they signed in.
+    pub created_at: Time,
+    /// When it was last used, to the minute.
+    pub last_used_at: Time,
+    /// When it ends at the latest.
+    pub expires_at: Time,
+    /// What the browser said of itself.
+    pub user_agent: Option<String>,
 }
 
 /// The sessions of one tenant.
@@ -62,9 +83,55 @@ impl Sessions<'_> {
         Ok(NewSession { id, secret, expires_at })
     }
 
-    /// Ends all sessions of `user`; answers how many there were.
-    pub async fn delete_for_user(&self, user: UserId) -> Result<u64> {
-        self.tenant.db().write(&DELETE_FOR_USER, args![self.tenant.id, user.to_db()]).await
+    /// The sessions of `user` that let somebody in now, the one used last first.
+    pub async fn list_of(&self, user: UserId) -> Result<Vec<SessionInfo>> {
+        let now = self.tenant.now;
+        let args = args![self.tenant.id, user.to_db(), now, now - IDLE_TIMEOUT];
+        let rows: Vec<SessionRow> = self.tenant.db().all(&LIST_OF, args).await?;
+        rows.into_iter().map(SessionInfo::try_from).collect()
+    }
+
+    /// Ends one session of `user`.
+    pub async fn delete(&self, user: UserId, id: SessionId) -> Result<()> {
+        let args = args![self.tenant.id, user.to_db(), id.to_db()];
+        match self.tenant.db().write(&DELETE, args).await? {
+            0 => Err(StoreError::NotFound),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends all sessions of `user`.
+    pub async fn delete_all(&self, user: UserId) -> Result<()> {
+        self.tenant.db().write(&DELETE_ALL, args![self.tenant.id, user.to_db()]).await.map(drop)
+    }
+
+    /// Ends all sessions of `user` but this one.
+    pub async fn delete_others(&self, user: UserId, kept: SessionId) -> Result<()> {
+        let args = args![self.tenant.id, user.to_db(), kept.to_db()];
+        self.tenant.db().write(&DELETE_OTHERS, args).await.map(drop)
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct SessionRow {
+    id: String,
+    created_at: i64,
+    last_used_at: i64,
+    expires_at: i64,
+    user_agent: Option<String>,
+}
+
+impl TryFrom<SessionRow> for SessionInfo {
+    type Error = StoreError;
+
+    fn try_from(row: SessionRow) -> Result<SessionInfo> {
+        Ok(SessionInfo {
+            id: SessionId::from_db(&row.id).map_err(|_| StoreError::Corrupt { what: "session" })?,
+            created_at: Time(row.created_at),
+            last_used_at: Time(row.last_used_at),
+            expires_at: Time(row.expires_at),
+            user_agent: row.user_agent,
+        })
     }
 }
 
@@ -73,5 +140,12 @@ statements! {
         "INSERT INTO sessions (token_hash, id, tenant_id, user_id, created_at, last_used_at, expires_at, user_agent)
          VALUES ($1, $2, $3, $4, $5, $5, $6, $7)"
     ];
-    DELETE_FOR_USER = ["DELETE FROM sessions WHERE tenant_id = $1 AND user_id = $2"];
+    LIST_OF = [
+        "SELECT id, created_at, last_used_at, expires_at, user_agent FROM sessions
+         WHERE tenant_id = $1 AND user_id = $2 AND expires_at > $3 AND last_used_at > $4
+         ORDER BY last_used_at DESC, id DESC"
+    ];
+    DELETE = ["DELETE FROM sessions WHERE tenant_id = $1 AND user_id = $2 AND id = $3"];
+    DELETE_ALL = ["DELETE FROM sessions WHERE tenant_id = $1 AND user_id = $2"];
+    DELETE_OTHERS = ["DELETE FROM sessions WHERE tenant_id = $1 AND user_id = $2 AND id <> $3"];
 }

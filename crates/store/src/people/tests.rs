@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use domain::{
     Actor, Ctx, Time,
-    auth::{Permission, Permissions, Role, TokenKind},
-    id::TenantId,
+    auth::{Permission, Permissions, Role, RoleInfo, RoleKey, TokenKind},
+    id::{RoleId, SessionId, TenantId},
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -21,8 +21,27 @@ fn ctx(tenant: i64, now: Time) -> Ctx {
     Ctx { tenant: TenantId(tenant), actor: Actor::system(), request_id: String::new(), now }
 }
 
+fn to_role(role: impl Into<RoleKey>) -> UserChange {
+    UserChange { role: Some(role.into()), ..UserChange::default() }
+}
+
 fn ada(role: Role) -> NewUser<'static> {
-    NewUser { email: "Ada@Example.com", name: "Ada", role, password_hash: "hash" }
+    NewUser { email: "Ada@Example.com", name: "Ada", role: role.into(), password_hash: "hash" }
+}
+
+fn reading() -> Permissions {
+    Role::ReadOnly.permissions()
+}
+
+/// The id of an own role.
+fn own(role: &RoleInfo) -> RoleId {
+    let RoleKey::Own(id) = role.key else { panic!("{role:?} is built in") };
+    id
+}
+
+#[track_caller]
+fn conflict<T: std::fmt::Debug>(answer: crate::Result<T>, expected: &str) {
+    assert!(matches!(answer, Err(StoreError::Conflict { what }) if what == expected), "{answer:?}");
 }
 
 /// An installation with tenants 1 and 2.
@@ -54,7 +73,7 @@ on_both_engines! {
         let Setup::Done(user) = store.complete_setup(&token, &ada(Role::ReadOnly), NOON).await.unwrap() else {
             panic!("the token fits");
         };
-        assert_eq!(user.role, Role::Admin);
+        assert_eq!(user.role, Role::Admin.into());
         assert_eq!(store.setup_state().await.unwrap(), SetupState::Closed);
         assert!(store.create_setup_token().await.unwrap().is_none());
         let other = NewUser { email: "eve@example.com", ..ada(Role::Admin) };
@@ -116,7 +135,7 @@ on_both_engines! {
             foreign.get(user.id).await.map(drop),
             foreign.password_hash(user.id).await.map(drop),
             foreign.set_password(user.id, "other").await,
-            foreign.set_role(user.id, Role::ReadOnly).await,
+            foreign.update(user.id, &to_role(Role::ReadOnly), &Permissions::all()).await.map(drop),
             foreign.disable(user.id).await,
             foreign.enable(user.id).await,
         ];
@@ -125,6 +144,212 @@ on_both_engines! {
         }
         assert!(store.tenant(&ctx(2, NOON)).sessions().create(user.id, None).await.is_err());
         assert_eq!(store.tenant(&ctx(1, NOON)).users().get(user.id).await.unwrap(), user);
+    }
+
+    async fn of_roles_and_sessions_of_another_tenant_nothing_is_found(test) {
+        let store = test.store;
+        install(&store).await;
+        let (ours, theirs) = (store.tenant(&ctx(1, NOON)), store.tenant(&ctx(2, NOON)));
+        let all = Permissions::all();
+        let role = ours.roles().create("Night shift", &reading(), &all).await.unwrap();
+        let user = ours.users().create(&ada(Role::Admin)).await.unwrap();
+        let session = ours.sessions().create(user.id, None).await.unwrap();
+        assert!(theirs.roles().list().await.unwrap().is_empty());
+        assert!(theirs.roles().holders().await.unwrap().is_empty());
+        assert!(theirs.sessions().list_of(user.id).await.unwrap().is_empty());
+        let answers = [
+            theirs.roles().update(own(&role), &RoleChange::default(), &all).await.map(drop),
+            theirs.roles().delete(own(&role), &all).await,
+            theirs.sessions().delete(user.id, session.id).await,
+        ];
+        for answer in answers {
+            assert!(matches!(answer, Err(StoreError::NotFound)), "{answer:?}");
+        }
+        theirs.sessions().delete_all(user.id).await.unwrap();
+        let eve = NewUser { email: "eve@example.com", role: role.key, ..ada(Role::Admin) };
+        conflict(theirs.users().create(&eve).await, "role");
+        let eve = theirs.users().create(&NewUser { role: Role::Admin.into(), ..eve }).await.unwrap();
+        conflict(theirs.users().update(eve.id, &to_role(role.key), &all).await, "role");
+        theirs.roles().create("Night shift", &reading(), &all).await.unwrap();
+        assert_eq!(ours.roles().list().await.unwrap(), vec![role]);
+        assert_eq!(ours.sessions().list_of(user.id).await.unwrap().len(), 1);
+    }
+
+    async fn an_own_role_counts_as_it_stands_now(test) {
+        let store = test.store;
+        install(&store).await;
+        let tenant = store.tenant(&ctx(1, NOON));
+        let all = Permissions::all();
+        tenant.users().create(&ada(Role::Admin)).await.unwrap();
+        let role = tenant.roles().create("Night shift", &Role::Technician.permissions(), &all).await.unwrap();
+        let bob = NewUser { email: "bob@example.com", role: role.key, ..ada(Role::Admin) };
+        let bob = tenant.users().create(&bob).await.unwrap();
+        assert_eq!(bob.role, role);
+        let new = NewToken { user: bob.id, kind: TokenKind::User, name: "t", permissions: all.clone(), expires_at: NOON + HOUR };
+        let (_, text) = tenant.tokens().create(&new).await.unwrap();
+        let session = tenant.sessions().create(bob.id, None).await.unwrap();
+        let find = async || store.find_session(session.secret.expose_secret(), NOON).await.unwrap();
+        let before = store.statements_run();
+        assert_eq!(find().await.unwrap().user.role, role);
+        assert_eq!(store.statements_run() - before, 2, "no more questions than for a built-in role");
+
+        let renamed = RoleChange { name: Some("Nights".to_owned()), permissions: None };
+        tenant.roles().update(own(&role), &renamed, &all).await.unwrap();
+        assert_eq!(find().await.unwrap().user.role.name, "Nights");
+        let narrowed = RoleChange { name: None, permissions: Some(reading()) };
+        tenant.roles().update(own(&role), &narrowed, &all).await.unwrap();
+        assert!(find().await.is_none(), "rights changed");
+        let held = store.find_token(text.expose_secret()).await.unwrap().unwrap().user.role;
+        assert_eq!(held, RoleInfo { key: role.key, name: "Nights".to_owned(), permissions: reading() });
+        assert_eq!(tenant.users().get(bob.id).await.unwrap().role, held);
+        assert_eq!(store.find_login("bob@example.com", NOON).await.unwrap().unwrap().0.role, held);
+
+        assert_eq!(tenant.roles().holders().await.unwrap().get(&role.key), Some(&1));
+        conflict(tenant.roles().delete(own(&role), &all).await, "role_in_use");
+        tenant.users().update(bob.id, &to_role(Role::ReadOnly), &all).await.unwrap();
+        tenant.roles().delete(own(&role), &all).await.unwrap();
+        conflict(tenant.users().update(bob.id, &to_role(role.key), &all).await, "role");
+    }
+
+    async fn names_of_roles_are_there_once(test) {
+        let store = test.store;
+        install(&store).await;
+        let roles = store.tenant(&ctx(1, NOON)).roles();
+        let all = Permissions::all();
+        let role = roles.create("Night shift", &reading(), &all).await.unwrap();
+        let other = roles.create("Day shift", &reading(), &all).await.unwrap();
+        for taken in ["night  SHIFT", "Admin", "read_only"] {
+            conflict(roles.create(taken, &reading(), &all).await, "role_name");
+            let change = RoleChange { name: Some(taken.to_owned()), permissions: None };
+            conflict(roles.update(own(&other), &change, &all).await, "role_name");
+        }
+        let same = RoleChange { name: Some("NIGHT shift".to_owned()), permissions: None };
+        assert_eq!(roles.update(own(&role), &same, &all).await.unwrap().name, "NIGHT shift");
+    }
+
+    async fn nobody_gives_or_touches_more_than_they_hold(test) {
+        let store = test.store;
+        install(&store).await;
+        let tenant = store.tenant(&ctx(1, NOON));
+        let (all, some) = (Permissions::all(), [Permission::UsersManage, Permission::AssetsRead].into_iter().collect());
+        let admin = tenant.users().create(&ada(Role::Admin)).await.unwrap();
+        let strong = tenant.roles().create("Strong", &Role::Technician.permissions(), &all).await.unwrap();
+        let weak = tenant.roles().create("Weak", &some, &some).await.unwrap();
+        let bob = NewUser { email: "bob@example.com", role: weak.key, ..ada(Role::Admin) };
+        let bob = tenant.users().create_within(&bob, &some).await.unwrap();
+        let eve = |role| NewUser { email: "eve@example.com", role, ..ada(Role::Admin) };
+        let widened = RoleChange { name: None, permissions: Some(reading()) };
+        let emptied = RoleChange { name: None, permissions: Some(Permissions::default()) };
+        let out = UserChange { disabled: Some(true), ..UserChange::default() };
+        let answers = [
+            tenant.roles().create("More", &reading(), &some).await.map(drop),
+            tenant.roles().update(own(&weak), &widened, &some).await.map(drop),
+            tenant.roles().update(own(&strong), &emptied, &some).await.map(drop),
+            tenant.roles().delete(own(&strong), &some).await,
+            tenant.users().create_within(&eve(strong.key), &some).await.map(drop),
+            tenant.users().create_within(&eve(Role::ReadOnly.into()), &some).await.map(drop),
+            tenant.users().update(bob.id, &to_role(Role::Admin), &some).await.map(drop),
+            tenant.users().update(admin.id, &to_role(weak.key), &some).await.map(drop),
+            tenant.users().update(admin.id, &out, &some).await.map(drop),
+            tenant.users().set_password_within(admin.id, "mine", &some).await,
+        ];
+        for answer in answers {
+            assert!(matches!(answer, Err(StoreError::Beyond(_))), "{answer:?}");
+        }
+        assert!(store.find_login("eve@example.com", NOON).await.unwrap().is_none());
+        assert_eq!(tenant.users().get(bob.id).await.unwrap(), bob);
+        assert_eq!(tenant.users().get(admin.id).await.unwrap(), admin);
+        assert_eq!(tenant.users().password_hash(admin.id).await.unwrap(), "hash");
+        assert_eq!(tenant.roles().list().await.unwrap(), vec![strong, weak]);
+        tenant.users().set_password_within(bob.id, "new", &some).await.unwrap();
+    }
+
+    async fn the_last_admin_stays(test) {
+        let store = test.store;
+        install(&store).await;
+        let tenant = store.tenant(&ctx(1, NOON));
+        let all = Permissions::all();
+        let users = tenant.users();
+        let ruling: Permissions = [Permission::UsersManage, Permission::SystemSettings].into_iter().collect();
+        let ruler = tenant.roles().create("Ruler", &ruling, &all).await.unwrap();
+        let admin = users.create(&ada(Role::Admin)).await.unwrap();
+        let out = UserChange { disabled: Some(true), ..UserChange::default() };
+        let narrowed = RoleChange { name: None, permissions: Some(reading()) };
+        // Of another tenant, and disabled: neither counts.
+        store.tenant(&ctx(2, NOON)).users().create(&NewUser { email: "eve@example.com", ..ada(Role::Admin) }).await.unwrap();
+        let bob = NewUser { email: "bob@example.com", role: ruler.key, ..ada(Role::Admin) };
+        let bob = users.create(&bob).await.unwrap();
+        users.update(bob.id, &out, &all).await.unwrap();
+        conflict(users.update(admin.id, &out, &all).await, "last_admin");
+        conflict(users.update(admin.id, &to_role(Role::Approver), &all).await, "last_admin");
+        assert_eq!(users.get(admin.id).await.unwrap(), admin);
+
+        let back = UserChange { disabled: Some(false), ..UserChange::default() };
+        users.update(bob.id, &back, &all).await.unwrap();
+        users.update(admin.id, &to_role(Role::Approver), &all).await.unwrap();
+        conflict(tenant.roles().update(own(&ruler), &narrowed, &all).await, "last_admin");
+        conflict(users.update(bob.id, &out, &all).await, "last_admin");
+        let renamed = UserChange { name: Some("Bob".to_owned()), ..UserChange::default() };
+        assert_eq!(users.update(bob.id, &renamed, &all).await.unwrap().role, ruler);
+        // The console may: it can make another.
+        users.disable(bob.id).await.unwrap();
+        users.update(admin.id, &to_role(Role::ReadOnly), &all).await.unwrap();
+    }
+
+    async fn of_two_admins_who_demote_each_other_one_stays(test) {
+        let store = test.store;
+        install(&store).await;
+        let tenant = store.tenant(&ctx(1, NOON));
+        let all = Permissions::all();
+        let users = tenant.users();
+        let ada_id = users.create(&ada(Role::Admin)).await.unwrap().id;
+        let bob = users.create(&NewUser { email: "bob@example.com", ..ada(Role::Admin) }).await.unwrap().id;
+        let demoted = to_role(Role::ReadOnly);
+        let (one, two) = tokio::join!(users.update(ada_id, &demoted, &all), users.update(bob, &demoted, &all));
+        assert_eq!([one.is_ok(), two.is_ok()].iter().filter(|done| **done).count(), 1);
+        conflict(if one.is_ok() { two } else { one }, "last_admin");
+    }
+
+    async fn sessions_are_listed_and_ended_one_by_one(test) {
+        let store = test.store;
+        install(&store).await;
+        let tenant = store.tenant(&ctx(1, NOON));
+        let user = tenant.users().create(&ada(Role::Admin)).await.unwrap().id;
+        let bob = tenant.users().create(&NewUser { email: "bob@example.com", ..ada(Role::Admin) }).await.unwrap().id;
+        let bobs = tenant.sessions().create(bob, None).await.unwrap();
+        let mut made = Vec::new();
+        for n in 0..3 {
+            let later = store.tenant(&ctx(1, NOON + n * HOUR));
+            made.push(later.sessions().create(user, Some("a browser")).await.unwrap().id);
+        }
+        let listed = async |at| -> Vec<SessionId> {
+            let sessions = store.tenant(&ctx(1, at)).sessions().list_of(user).await.unwrap();
+            sessions.into_iter().map(|session| session.id).collect()
+        };
+        assert_eq!(listed(NOON + 2 * HOUR).await, [made[2], made[1], made[0]]);
+        assert_eq!(listed(NOON + 12 * HOUR).await, [made[2], made[1]], "one was idle for too long");
+        assert!(matches!(tenant.sessions().delete(user, bobs.id).await, Err(StoreError::NotFound)));
+        tenant.sessions().delete(user, made[1]).await.unwrap();
+        assert!(matches!(tenant.sessions().delete(user, made[1]).await, Err(StoreError::NotFound)));
+        tenant.sessions().delete_others(user, made[0]).await.unwrap();
+        assert_eq!(listed(NOON).await, [made[0]]);
+        tenant.sessions().delete_all(user).await.unwrap();
+        assert!(listed(NOON).await.is_empty());
+        assert_eq!(tenant.sessions().list_of(bob).await.unwrap().len(), 1);
+    }
+
+    async fn tenants_are_made_with_a_name_of_their_own(test) {
+        let store = test.store;
+        store.installation(InstallationKind::Serve).await.unwrap();
+        let made = store.create_tenant("Northwind", NOON).await.unwrap();
+        assert_eq!((made.id, made.name.as_str()), (TenantId(2), "Northwind"));
+        conflict(store.create_tenant(" northWIND", NOON).await, "tenant_name");
+        let (one, two) = tokio::join!(store.create_tenant("A", NOON), store.create_tenant("B", NOON));
+        assert_ne!(one.unwrap().id, two.unwrap().id);
+        assert_eq!(store.list_tenants().await.unwrap().len(), 4);
+        let token = store.create_setup_token().await.unwrap().unwrap();
+        store.tenant(&ctx(2, NOON)).users().create(&NewUser { email: "eve@example.com", ..ada(Role::Admin) }).await.unwrap();
+        assert!(matches!(store.complete_setup(&token, &ada(Role::Admin), NOON).await.unwrap(), Setup::Done(_)));
     }
 
     async fn sessions_end_when_idle_and_after_a_week(test) {
@@ -181,9 +406,10 @@ on_both_engines! {
         tenant.users().set_password(user.id, "new hash").await.unwrap();
         assert!(!works(&two).await);
         assert_eq!(tenant.users().password_hash(user.id).await.unwrap(), "new hash");
+        tenant.users().create(&NewUser { email: "eve@example.com", ..ada(Role::Admin) }).await.unwrap();
         for change in [Role::ReadOnly, Role::Admin] {
             let session = tenant.sessions().create(user.id, None).await.unwrap();
-            tenant.users().set_role(user.id, change).await.unwrap();
+            tenant.users().update(user.id, &to_role(change), &Permissions::all()).await.unwrap();
             assert!(!works(&session).await, "rights changed");
         }
     }

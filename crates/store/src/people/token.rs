@@ -152,6 +152,8 @@ pub(crate) async fn with_user(
         email: row.user_email,
         name: row.user_name,
         role: row.user_role,
+        role_name: row.user_role_name,
+        role_permissions: row.user_role_permissions,
         disabled_at: row.user_disabled_at,
         created_at: row.user_created_at,
         updated_at: row.user_updated_at,
@@ -188,6 +190,8 @@ struct TokenUserRow {
     user_email: String,
     user_name: String,
     user_role: String,
+    user_role_name: Option<String>,
+    user_role_permissions: Option<String>,
     user_disabled_at: Option<i64>,
     user_created_at: i64,
     user_updated_at: i64,
@@ -206,9 +210,11 @@ impl LiteRow for TokenUserRow {
             user_email: row.get(11)?,
             user_name: row.get(12)?,
             user_role: row.get(13)?,
-            user_disabled_at: row.get(14)?,
-            user_created_at: row.get(15)?,
-            user_updated_at: row.get(16)?,
+            user_role_name: row.get(14)?,
+            user_role_permissions: row.get(15)?,
+            user_disabled_at: row.get(16)?,
+            user_created_at: row.get(17)?,
+            user_updated_at: row.get(18)?,
         })
     }
 }
@@ -248,14 +254,15 @@ statements! {
          FROM api_tokens AS t JOIN api_token_hashes AS h ON h.tenant_id = t.tenant_id AND h.token_id = t.id
          WHERE t.tenant_id = $1 AND t.id = $2"
     ];
-    // Before every request with a token: one question for both.
+    // Before every request with a token: one question for the token, its user and the role.
     WITH_USER = [
         "SELECT t.tenant_id, t.id, t.user_id, t.kind, t.name, t.permissions, t.last_four, t.created_at,
             t.expires_at, t.revoked_at, h.last_used_at, u.email AS user_email, u.name AS user_name,
-            u.role AS user_role, u.disabled_at AS user_disabled_at, u.created_at AS user_created_at,
-            u.updated_at AS user_updated_at
+            u.role AS user_role, r.name AS user_role_name, r.permissions AS user_role_permissions,
+            u.disabled_at AS user_disabled_at, u.created_at AS user_created_at, u.updated_at AS user_updated_at
          FROM api_tokens AS t JOIN api_token_hashes AS h ON h.tenant_id = t.tenant_id AND h.token_id = t.id
          JOIN users AS u ON u.tenant_id = t.tenant_id AND u.id = t.user_id
+         LEFT JOIN roles AS r ON r.tenant_id = u.tenant_id AND r.id = u.role
          WHERE t.tenant_id = $1 AND t.id = $2"
     ];
     LIST = [

@@ -2,11 +2,11 @@
 
 use domain::{
     Time,
-    auth::Role,
+    auth::{Permissions, Role, RoleInfo, RoleKey},
     id::{TenantId, TypedId, UserId},
 };
 
-use super::{email_key, installation};
+use super::{email_key, installation, role};
 use crate::{
     Tenant, Tx,
     db::{Reading, args, lite_row},
@@ -26,8 +26,8 @@ pub struct User {
     pub email: String,
     /// What people call them.
     pub name: String,
-    /// What they may do.
-    pub role: Role,
+    /// What they may do, as the role stands now.
+    pub role: RoleInfo,
     /// Since when they cannot sign in.
     pub disabled_at: Option<Time>,
     /// When it was created.
@@ -44,9 +44,20 @@ pub struct NewUser<'a> {
     /// What people call them.
     pub name: &'a str,
     /// What they may do.
-    pub role: Role,
+    pub role: RoleKey,
     /// From [`super::password::hash`].
     pub password_hash: &'a str,
+}
+
+/// What to change about a user; what is none stays.
+#[derive(Clone, Debug, Default)]
+pub struct UserChange {
+    /// What people call them.
+    pub name: Option<String>,
+    /// What they may do.
+    pub role: Option<RoleKey>,
+    /// Locked out, or let in again.
+    pub disabled: Option<bool>,
 }
 
 /// The users of one tenant.
@@ -89,35 +100,80 @@ impl Users<'_> {
         Ok(hash)
     }
 
-    /// Creates a user; [`StoreError::Conflict`] `email` if the address is taken. The first admin closes set-up.
+    /// Creates a user; [`StoreError::Conflict`] `email` if the address is taken, `role` if there is no such role. The
+    /// first admin closes set-up.
     pub async fn create(&self, user: &NewUser<'_>) -> Result<User> {
+        self.create_within(user, &Permissions::all()).await
+    }
+
+    /// The same by somebody with these rights: [`StoreError::Beyond`] if the role allows more.
+    pub async fn create_within(&self, user: &NewUser<'_>, at_most: &Permissions) -> Result<User> {
         let mut tx = self.tenant.db().begin().await?;
+        role::lock(&mut tx, self.tenant.id).await?;
         let user = insert(&mut tx, self.tenant.id, user, self.tenant.now).await?;
+        role::within(&user.role.permissions, at_most)?;
         tx.commit().await?;
         Ok(user)
     }
 
+    /// Changes a user who may do no more than `at_most`, and to no more ([`StoreError::Beyond`]). Another role and
+    /// locking out end all sessions. [`StoreError::Conflict`] `role` if there is no such role, `last_admin` if nobody
+    /// could set up the tenant any more.
+    pub async fn update(&self, id: UserId, change: &UserChange, at_most: &Permissions) -> Result<User> {
+        let (tenant, now) = (self.tenant.id, self.tenant.now);
+        let mut tx = self.tenant.db().begin().await?;
+        role::lock(&mut tx, tenant).await?;
+        let before: User = tx.one::<UserRow>(&GET, args![tenant, id.to_db()]).await?.try_into()?;
+        role::within(&before.role.permissions, at_most)?;
+        let mut after = before.clone();
+        after.updated_at = now;
+        if let Some(name) = &change.name {
+            after.name.clone_from(name);
+        }
+        if let Some(key) = change.role {
+            after.role = role::resolve(&mut tx, tenant, key).await?;
+            role::within(&after.role.permissions, at_most)?;
+        }
+        after.disabled_at = match change.disabled {
+            Some(true) => before.disabled_at.or(Some(now)),
+            Some(false) => None,
+            None => before.disabled_at,
+        };
+        let had_admin = role::has_admin(&mut tx, tenant).await?;
+        let role = after.role.key.to_db();
+        tx.run(&UPDATE, args![tenant, id.to_db(), &after.name, role, after.disabled_at, now]).await?;
+        if after.role.key != before.role.key || after.disabled_at.is_some() {
+            self.end_sessions(&mut tx, id).await?;
+        }
+        role::keep_admin(&mut tx, tenant, had_admin).await?;
+        close_setup_for(&mut tx, &after, now).await?;
+        tx.commit().await?;
+        Ok(after)
+    }
+
     /// Changes the password and ends all sessions of the user.
     pub async fn set_password(&self, id: UserId, password_hash: &str) -> Result<()> {
+        self.set_password_within(id, password_hash, &Permissions::all()).await
+    }
+
+    /// The same for a user who may do no more than `at_most`; else [`StoreError::Beyond`].
+    pub async fn set_password_within(
+        &self,
+        id: UserId,
+        password_hash: &str,
+        at_most: &Permissions,
+    ) -> Result<()> {
         let mut tx = self.tenant.db().begin().await?;
+        role::lock(&mut tx, self.tenant.id).await?;
+        let user: User = tx.one::<UserRow>(&GET, args![self.tenant.id, id.to_db()]).await?.try_into()?;
+        role::within(&user.role.permissions, at_most)?;
         let args = args![self.tenant.id, id.to_db(), password_hash, self.tenant.now];
         found(tx.run(&SET_PASSWORD, args).await?)?;
         self.end_sessions(&mut tx, id).await?;
         tx.commit().await
     }
 
-    /// Changes the role and ends all sessions of the user. An admin closes set-up.
-    pub async fn set_role(&self, id: UserId, role: Role) -> Result<()> {
-        let mut tx = self.tenant.db().begin().await?;
-        found(tx.run(&SET_ROLE, args![self.tenant.id, id.to_db(), role.name(), self.tenant.now]).await?)?;
-        self.end_sessions(&mut tx, id).await?;
-        if role == Role::Admin {
-            installation::close_setup(&mut tx, self.tenant.now).await?;
-        }
-        tx.commit().await
-    }
-
-    /// Locks the user out: no sign-in, no session, no token works any more.
+    /// For the console: locks out even the last admin. No sign-in, no session, no token of the user works any more.
     pub async fn disable(&self, id: UserId) -> Result<()> {
         let mut tx = self.tenant.db().begin().await?;
         found(tx.run(&DISABLE, args![self.tenant.id, id.to_db(), self.tenant.now]).await?)?;
@@ -125,7 +181,7 @@ impl Users<'_> {
         tx.commit().await
     }
 
-    /// Lets the user in again; sessions do not come back.
+    /// For the console: lets the user in again; sessions do not come back.
     pub async fn enable(&self, id: UserId) -> Result<()> {
         let args = args![self.tenant.id, id.to_db(), self.tenant.now];
         found(self.tenant.db().write(&ENABLE, args).await?)
@@ -144,24 +200,33 @@ fn found(touched: u64) -> Result<()> {
 pub(super) async fn insert(tx: &mut Tx, tenant: TenantId, new: &NewUser<'_>, now: Time) -> Result<User> {
     let id: UserId = new_id(now);
     let email = new.email.trim();
-    let args = args![tenant, id.to_db(), email, new.name, new.role.name(), new.password_hash, now];
+    let role = role::resolve(tx, tenant, new.role).await?;
+    let args = args![tenant, id.to_db(), email, new.name, new.role.to_db(), new.password_hash, now];
     tx.run(&INSERT, args).await?;
     if tx.run(&INSERT_LOGIN, args![email_key(email), tenant, id.to_db()]).await? == 0 {
         return Err(StoreError::Conflict { what: "email" });
     }
-    if new.role == Role::Admin {
-        installation::close_setup(tx, now).await?;
-    }
-    Ok(User {
+    let user = User {
         tenant,
         id,
         email: email.to_owned(),
         name: new.name.to_owned(),
-        role: new.role,
+        role,
         disabled_at: None,
         created_at: now,
         updated_at: now,
-    })
+    };
+    close_setup_for(tx, &user, now).await?;
+    Ok(user)
+}
+
+/// Set-up makes the first admin of the first tenant: once there is one, however it came to be, it is closed for good.
+async fn close_setup_for(tx: &mut Tx, user: &User, now: Time) -> Result<()> {
+    let is_admin = user.role.key == RoleKey::BuiltIn(Role::Admin) && user.disabled_at.is_none();
+    if is_admin && user.tenant == installation::FIRST_TENANT {
+        installation::close_setup(tx, now).await?;
+    }
+    Ok(())
 }
 
 /// The user of this id.
@@ -177,12 +242,18 @@ pub(super) struct UserRow {
     pub(super) email: String,
     pub(super) name: String,
     pub(super) role: String,
+    pub(super) role_name: Option<String>,
+    pub(super) role_permissions: Option<String>,
     pub(super) disabled_at: Option<i64>,
     pub(super) created_at: i64,
     pub(super) updated_at: i64,
 }
 
-lite_row! { UserRow { tenant_id, id, email, name, role, disabled_at, created_at, updated_at } }
+lite_row! {
+    UserRow {
+        tenant_id, id, email, name, role, role_name, role_permissions, disabled_at, created_at, updated_at,
+    }
+}
 
 impl TryFrom<UserRow> for User {
     type Error = StoreError;
@@ -194,7 +265,7 @@ impl TryFrom<UserRow> for User {
             id: UserId::from_db(&row.id).map_err(|_| corrupt())?,
             email: row.email,
             name: row.name,
-            role: Role::from_name(&row.role).ok_or_else(corrupt)?,
+            role: role::read(&row.role, row.role_name, row.role_permissions.as_deref())?,
             disabled_at: row.disabled_at.map(Time),
             created_at: Time(row.created_at),
             updated_at: Time(row.updated_at),
@@ -204,16 +275,22 @@ impl TryFrom<UserRow> for User {
 
 statements! {
     LIST = [
-        "SELECT tenant_id, id, email, name, role, disabled_at, created_at, updated_at FROM users
-         WHERE tenant_id = $1 ORDER BY email, id"
+        "SELECT u.tenant_id, u.id, u.email, u.name, u.role, r.name AS role_name, r.permissions AS role_permissions,
+            u.disabled_at, u.created_at, u.updated_at
+         FROM users AS u LEFT JOIN roles AS r ON r.tenant_id = u.tenant_id AND r.id = u.role
+         WHERE u.tenant_id = $1 ORDER BY u.email, u.id"
     ];
     GET = [
-        "SELECT tenant_id, id, email, name, role, disabled_at, created_at, updated_at FROM users
-         WHERE tenant_id = $1 AND id = $2"
+        "SELECT u.tenant_id, u.id, u.email, u.name, u.role, r.name AS role_name, r.permissions AS role_permissions,
+            u.disabled_at, u.created_at, u.updated_at
+         FROM users AS u LEFT JOIN roles AS r ON r.tenant_id = u.tenant_id AND r.id = u.role
+         WHERE u.tenant_id = $1 AND u.id = $2"
     ];
     FIND_BY_EMAIL = [
-        "SELECT u.tenant_id, u.id, u.email, u.name, u.role, u.disabled_at, u.created_at, u.updated_at
+        "SELECT u.tenant_id, u.id, u.email, u.name, u.role, r.name AS role_name, r.permissions AS role_permissions,
+            u.disabled_at, u.created_at, u.updated_at
          FROM user_logins AS l JOIN users AS u ON u.tenant_id = l.tenant_id AND u.id = l.user_id
+         LEFT JOIN roles AS r ON r.tenant_id = u.tenant_id AND r.id = u.role
          WHERE l.tenant_id = $1 AND l.email_key = $2"
     ];
     PASSWORD_HASH = ["SELECT password_hash FROM users WHERE tenant_id = $1 AND id = $2"];
@@ -228,7 +305,10 @@ statements! {
     SET_PASSWORD = [
         "UPDATE users SET password_hash = $3, updated_at = $4 WHERE tenant_id = $1 AND id = $2"
     ];
-    SET_ROLE = ["UPDATE users SET role = $3, updated_at = $4 WHERE tenant_id = $1 AND id = $2"];
+    UPDATE = [
+        "UPDATE users SET name = $3, role = $4, disabled_at = $5, updated_at = $6
+         WHERE tenant_id = $1 AND id = $2"
+    ];
     DISABLE = [
         "UPDATE users SET disabled_at = COALESCE(disabled_at, $3), updated_at = $3
          WHERE tenant_id = $1 AND id = $2"
