@@ -22,6 +22,10 @@ pub enum ActorKind {
 }
 
 impl ActorKind {
+    /// Every kind.
+    pub const ALL: [ActorKind; 5] =
+        [ActorKind::Person, ActorKind::Script, ActorKind::Agent, ActorKind::Operator, ActorKind::System];
+
     /// The public name.
     pub const fn name(self) -> &'static str {
         match self {
@@ -31,6 +35,11 @@ impl ActorKind {
             ActorKind::Operator => "operator",
             ActorKind::System => "system",
         }
+    }
+
+    /// The kind of this public name.
+    pub fn from_name(name: &str) -> Option<ActorKind> {
+        ActorKind::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 

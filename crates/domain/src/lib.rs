@@ -4,6 +4,7 @@
 //! function answers the same for the same input. The dependency list of this crate enforces it.
 
 pub mod asset;
+pub mod audit;
 pub mod auth;
 pub mod client;
 pub mod ctx;

@@ -12,6 +12,7 @@ use sqlx::FromRow;
 
 use crate::{
     Tenant,
+    audit::Act,
     client::bounded_total,
     cursor::{self, Cursor},
     db::{Length, args},
@@ -176,6 +177,8 @@ impl Assets<'_> {
         ];
         tx.run(&UPDATE, values).await?;
         index_text(&mut tx, self.0, &ids).await?;
+        let act = Act::new("asset.update").to(id).named(&columns.name).with("fields", fields.clone());
+        self.0.record(&mut tx, act).await?;
         let by = serde_json::json!({ "by": self.0.actor, "fields": fields });
         let changed = NewEvent::new(kind::ASSET_UPDATED, id).with(&by);
         event::insert(&mut tx, self.0.id, self.0.now, EventSource::default(), &[changed]).await?;
@@ -218,6 +221,7 @@ impl Assets<'_> {
         if tx.run(&DISMISS, columns).await? == 0 {
             return Err(StoreError::NotFound);
         }
+        self.0.record(&mut tx, Act::new("proposal.dismiss").to(id)).await?;
         let changed = NewEvent::new(kind::PROPOSAL_CHANGED, id);
         event::insert(&mut tx, self.0.id, self.0.now, EventSource::default(), &[changed]).await?;
         tx.commit().await

@@ -13,6 +13,7 @@ use sqlx::FromRow;
 
 use crate::{
     Tenant,
+    audit::Act,
     cursor::{self, Cursor},
     db::{Tx, args},
     error::{Result, StoreError},
@@ -194,23 +195,27 @@ impl Clients<'_> {
     /// Gives it another name.
     pub async fn rename(&self, id: ClientId, name: &str) -> Result<()> {
         let now = self.0.now;
-        self.change(id, &RENAME, args![self.0.id, id.to_db(), name, name_key(name), now]).await
+        let act = Act::new("client.rename").to(id).named(name);
+        self.change(id, act, &RENAME, args![self.0.id, id.to_db(), name, name_key(name), now]).await
     }
 
     /// Puts it aside.
     pub async fn archive(&self, id: ClientId) -> Result<()> {
         let now = self.0.now;
-        self.change(id, &ARCHIVE, args![self.0.id, id.to_db(), Some(now), now]).await
+        let act = Act::new("client.archive").to(id);
+        self.change(id, act, &ARCHIVE, args![self.0.id, id.to_db(), Some(now), now]).await
     }
 
     /// Takes it back. [`StoreError::Conflict`] if a live one has the name by now.
     pub async fn restore(&self, id: ClientId) -> Result<()> {
-        self.change(id, &ARCHIVE, args![self.0.id, id.to_db(), None::<Time>, self.0.now]).await
+        let act = Act::new("client.restore").to(id);
+        self.change(id, act, &ARCHIVE, args![self.0.id, id.to_db(), None::<Time>, self.0.now]).await
     }
 
     async fn change(
         &self,
         id: ClientId,
+        act: Act,
         sql: &'static crate::sql::Sql,
         args: Vec<crate::db::Value>,
     ) -> Result<()> {
@@ -218,6 +223,7 @@ impl Clients<'_> {
         if tx.run(sql, args).await? == 0 {
             return Err(StoreError::NotFound);
         }
+        self.0.record(&mut tx, act).await?;
         let changed = NewEvent::new(kind::CLIENT_CHANGED, id);
         event::insert(&mut tx, self.0.id, self.0.now, EventSource::default(), &[changed]).await?;
         tx.commit().await
@@ -240,6 +246,13 @@ impl Clients<'_> {
         tx.run(&MERGE_ASSETS, moved()).await?;
         recount(&mut tx, self.0, from).await?;
         recount(&mut tx, self.0, into).await?;
+        let acts = [
+            Act::new("client.merge").to(from).with("into", into.to_string()),
+            Act::new("client.take_in").to(into).with("from", from.to_string()),
+        ];
+        for act in acts {
+            self.0.record(&mut tx, act).await?;
+        }
         let changed = [
             NewEvent::new(kind::CLIENT_CHANGED, from).with(&serde_json::json!({ "merged_into": into })),
             NewEvent::new(kind::CLIENT_CHANGED, into),
@@ -255,7 +268,11 @@ pub(crate) async fn create(tx: &mut Tx, tenant: &Tenant<'_>, name: &str) -> Resu
     let made = tx.run(&INSERT, args![tenant.id, id.to_db(), name, name_key(name), tenant.now]).await;
     match made {
         Err(StoreError::Conflict { .. }) => Err(StoreError::Conflict { what: "name_taken" }),
-        other => other.map(|_| id),
+        Err(other) => Err(other),
+        Ok(_) => {
+            tenant.record(tx, Act::new("client.create").to(id).named(name)).await?;
+            Ok(id)
+        }
     }
 }
 

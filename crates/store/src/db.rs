@@ -431,7 +431,7 @@ impl Tx {
     }
 
     /// On PostgreSQL it sees the rows of this tenant from now on.
-    async fn enter(&mut self, tenant: TenantId) -> Result<()> {
+    pub(crate) async fn enter(&mut self, tenant: TenantId) -> Result<()> {
         if let TxInner::Postgres(tx) = &mut self.inner {
             let words = format!("SET LOCAL fleetgate.tenant = '{}'", tenant.0);
             // Safe: constant words and the number of a tenant.

@@ -5,13 +5,14 @@
 //! [`crate::job`] and [`crate::schedule`].
 
 use domain::{
-    Time,
+    ActorKind, Time,
     id::{SessionId, TenantId, TokenId, TypedId, UserId},
 };
 use tracing::warn;
 
 use crate::{
     Store, Tenant,
+    audit::{Act, By},
     db::{args, lite_row},
     error::{Result, StoreError},
     people::{IDLE_TIMEOUT, TOUCH_AFTER, TokenInfo, User, digest, email_key, token, user},
@@ -71,9 +72,18 @@ impl Store {
     }
 
     /// Ends the session of this secret, if there is one.
-    pub async fn delete_session(&self, secret: &str) -> Result<()> {
-        self.before_tenant().write(&DELETE_SESSION, args![digest(secret)]).await?;
-        Ok(())
+    pub async fn delete_session(&self, secret: &str, now: Time) -> Result<()> {
+        let mut tx = self.before_tenant().begin().await?;
+        let ended: Option<(i64, String, String)> = tx.maybe(&DELETE_SESSION, args![digest(secret)]).await?;
+        let Some((tenant, user, session)) = ended else { return Ok(()) };
+        tx.enter(TenantId(tenant)).await?;
+        let corrupt = |_| StoreError::Corrupt { what: "session" };
+        let user = UserId::from_db(&user).map_err(corrupt)?;
+        let session = SessionId::from_db(&session).map_err(corrupt)?;
+        let by = By { kind: ActorKind::Person, user: Some(user), ..By::system() };
+        let act = Act::new("session.end").to(user).with("session_id", session.to_string());
+        Tenant { by, ..self.found(tenant, now) }.record(&mut tx, act).await?;
+        tx.commit().await
     }
 
     /// The token of this text, working or not.
@@ -113,7 +123,7 @@ impl Store {
 
     /// The handle of a tenant that a look-up of this module led to.
     fn found(&self, tenant: i64, now: Time) -> Tenant<'_> {
-        Tenant { store: self, id: TenantId(tenant), now, actor: String::new() }
+        Tenant { store: self, id: TenantId(tenant), now, actor: String::new(), by: By::system() }
     }
 }
 
@@ -147,7 +157,7 @@ statements! {
          WHERE token_hash = $1 AND expires_at > $2 AND last_used_at > $3"
     ];
     TOUCH_SESSION = ["UPDATE sessions SET last_used_at = $2 WHERE token_hash = $1 AND last_used_at < $2"];
-    DELETE_SESSION = ["DELETE FROM sessions WHERE token_hash = $1"];
+    DELETE_SESSION = ["DELETE FROM sessions WHERE token_hash = $1 RETURNING tenant_id, user_id, id"];
     DELETE_ENDED = ["DELETE FROM sessions WHERE expires_at <= $1 OR last_used_at <= $2"];
     TENANTS = ["SELECT id, created_at FROM tenants ORDER BY id"];
     FIND_TOKEN = ["SELECT tenant_id, token_id FROM api_token_hashes WHERE token_hash = $1"];

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::{
-    Time,
+    ActorKind, Time,
     event::kind,
     id::{IntegrationId, TenantId, TypedId},
     integration::{ConnectionState, Integration, IntegrationSettings},
@@ -13,6 +13,7 @@ use sqlx::FromRow;
 
 use crate::{
     Store, Tenant,
+    audit::Act,
     db::{Tx, args},
     error::{Result, StoreError},
     event::{self, EventSource, NewEvent},
@@ -187,7 +188,8 @@ impl Integrations<'_> {
             now
         ];
         tx.run(&INSERT, columns).await?;
-        self.finish(tx, new.id, secrets).await
+        let act = act("integration.connect", new, secrets)?;
+        self.finish(tx, new.id, secrets, act).await
     }
 
     /// Saves name, address, auth mode, settings, activity and state, with its secrets, if nobody changed it since
@@ -218,11 +220,14 @@ impl Integrations<'_> {
         if !changed.is_active {
             self.0.schedules().remove_all(&mut tx, &changed.id.to_db()).await?;
         }
-        self.finish(tx, changed.id, secrets).await
+        let name = if changed.is_active { "integration.update" } else { "integration.disconnect" };
+        let act = act(name, changed, secrets)?;
+        self.finish(tx, changed.id, secrets, act).await
     }
 
-    async fn finish(&self, mut tx: Tx, id: IntegrationId, secrets: &SecretChanges) -> Result<()> {
+    async fn finish(&self, mut tx: Tx, id: IntegrationId, secrets: &SecretChanges, act: Act) -> Result<()> {
         self.change_secrets(&mut tx, id, secrets).await?;
+        self.0.record(&mut tx, act).await?;
         let source = EventSource { integration: Some(id), run: None };
         let changed = NewEvent::new(kind::INTEGRATION_CHANGED, id);
         event::insert(&mut tx, self.0.id, self.0.now, source, &[changed]).await?;
@@ -263,6 +268,11 @@ impl Integrations<'_> {
         let set = vec![(name.to_owned(), token.clone(), LastFour::Hide, expires_at)];
         self.change_secrets(&mut tx, id, &SecretChanges { set, ..SecretChanges::default() }).await?;
         tx.run(&SET_TOKEN_EXPIRY, args![self.0.id, id.to_db(), expires_at]).await?;
+        // A sync that gets itself a new token does what it was set up for.
+        if self.0.by.kind != ActorKind::System {
+            let act = Act::new("integration.sign_in").to(id).named(&row.name).with_secret(name, token);
+            self.0.record(&mut tx, act).await?;
+        }
         tx.commit().await
     }
 
@@ -312,6 +322,28 @@ impl Integrations<'_> {
         };
         self.0.db().write(sql, args![self.0.id, id.to_db(), at]).await.map(drop)
     }
+}
+
+/// What is saved, for the audit log; of secrets only their names.
+fn act(name: &'static str, saved: &Integration, secrets: &SecretChanges) -> Result<Act> {
+    let settings =
+        serde_json::to_value(&saved.settings).map_err(|error| StoreError::Unavailable(Box::new(error)))?;
+    let mut act = Act::new(name)
+        .to(saved.id)
+        .named(&saved.name)
+        .with("provider", saved.provider.as_str())
+        .with("instance_url", saved.instance_url.as_str())
+        .with("auth_mode", saved.auth_mode.as_str())
+        .with("settings", settings);
+    for (name, value, ..) in &secrets.set {
+        act = act.with_secret(name, value);
+    }
+    if secrets.clear {
+        act = act.with("secrets", "removed");
+    } else if !secrets.remove.is_empty() {
+        act = act.with("secrets_removed", secrets.remove.to_vec());
+    }
+    Ok(act)
 }
 
 impl Store {

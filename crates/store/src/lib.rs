@@ -13,6 +13,7 @@ mod sql;
 
 pub mod absence;
 pub mod asset;
+pub mod audit;
 pub mod client;
 pub mod copy;
 pub mod detail;
@@ -54,6 +55,7 @@ pub struct Store {
     pub(crate) db: Db,
     pub(crate) keys: Arc<Keyring>,
     pub(crate) wake: Arc<job::Wake>,
+    pub(crate) audit_keys: Arc<audit::Keys>,
 }
 
 impl Store {
@@ -62,7 +64,7 @@ impl Store {
         let db = Db::open(location).await?;
         db.migrate().await?;
         let keys = Arc::new(Keyring::load(&db, root_key).await?);
-        Ok(Store { db, keys, wake: Arc::default() })
+        Ok(Store { db, keys, wake: Arc::default(), audit_keys: Arc::default() })
     }
 
     /// Applies what migrations are missing as the role of `owner`, and answers the engine. The role of `app`, where it is
@@ -106,7 +108,13 @@ impl Store {
 
     /// The data of the tenant of `ctx`, and nobody else's.
     pub fn tenant(&self, ctx: &Ctx) -> Tenant<'_> {
-        Tenant { store: self, id: ctx.tenant, now: ctx.now, actor: ctx.actor.name.clone() }
+        let by = audit::By {
+            kind: ctx.actor.kind,
+            user: ctx.actor.user,
+            token: ctx.actor.token,
+            request_id: ctx.request_id.clone(),
+        };
+        Tenant { store: self, id: ctx.tenant, now: ctx.now, actor: ctx.actor.name.clone(), by }
     }
 
     /// Closes all connections.
@@ -122,6 +130,7 @@ pub struct Tenant<'s> {
     pub(crate) id: TenantId,
     pub(crate) now: Time,
     pub(crate) actor: String,
+    pub(crate) by: audit::By,
 }
 
 impl<'s> Tenant<'s> {

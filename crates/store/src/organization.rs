@@ -13,6 +13,7 @@ use sqlx::FromRow;
 
 use crate::{
     Tenant,
+    audit::Act,
     client::{self, bounded_total},
     cursor::{self, Cursor},
     db::{Text, Tx, Value, args},
@@ -366,6 +367,7 @@ impl Organizations<'_> {
             let previous = row.into_mapping()?;
             if previous != mapping {
                 events.extend(self.write(&mut tx, id, &mapping, Some(&previous)).await?);
+                self.0.record(&mut tx, act("organization.map", id, &mapping)).await?;
             }
         }
         event::insert(&mut tx, self.0.id, self.0.now, EventSource::default(), &events).await?;
@@ -396,6 +398,7 @@ impl Organizations<'_> {
             wanted.client_id = Some(client.id);
         }
         let events = self.write(&mut tx, id, &wanted, None).await?;
+        self.0.record(&mut tx, act("organization.undo", id, &wanted)).await?;
         event::insert(&mut tx, self.0.id, self.0.now, EventSource::default(), &events).await?;
         tx.commit().await?;
         Ok(Undone::Restored)
@@ -453,6 +456,14 @@ impl Organizations<'_> {
             })
             .collect()
     }
+}
+
+fn act(name: &'static str, id: OrganizationId, mapping: &Mapping) -> Act {
+    Act::new(name)
+        .to(id)
+        .with("state", mapping.state.name())
+        .with("client_id", mapping.client_id.map(|id| id.to_string()))
+        .with("auto_sync", mapping.auto_sync)
 }
 
 /// What an organization is mapped to: it stays so until the caller's transaction ends.

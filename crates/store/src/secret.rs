@@ -132,6 +132,21 @@ impl Secrets<'_> {
         Ok(())
     }
 
+    /// One value in the caller's transaction, if it is set.
+    pub(crate) async fn open_in(
+        &self,
+        tx: &mut Tx,
+        owner: SecretOwner<'_>,
+        name: &str,
+    ) -> Result<Option<SecretString>> {
+        let columns = args![self.tenant.id, owner.table, owner.row_id, name];
+        let Some((key_version, sealed)) = tx.maybe::<(i64, Vec<u8>)>(&READ_ONE, columns).await? else {
+            return Ok(None);
+        };
+        let place = Place { tenant: self.tenant.id, table: owner.table, row_id: owner.row_id, name };
+        self.tenant.store.keys.open(key_version, &place, &sealed).map(Some)
+    }
+
     /// Forgets one secret.
     pub(crate) async fn delete(&self, tx: &mut Tx, owner: SecretOwner<'_>, name: &str) -> Result<()> {
         tx.run(&DELETE, args![self.tenant.id, owner.table, owner.row_id, name]).await?;
@@ -190,6 +205,10 @@ statements! {
          ON CONFLICT (tenant_id, owner_table, owner_id, name) DO UPDATE SET
             key_version = excluded.key_version, sealed = excluded.sealed, last_four = excluded.last_four,
             expires_at = excluded.expires_at, set_at = excluded.set_at, set_by = excluded.set_by"
+    ];
+    READ_ONE = [
+        "SELECT key_version, sealed FROM secrets
+         WHERE tenant_id = $1 AND owner_table = $2 AND owner_id = $3 AND name = $4"
     ];
     DELETE = ["DELETE FROM secrets WHERE tenant_id = $1 AND owner_table = $2 AND owner_id = $3 AND name = $4"];
     DELETE_ALL = ["DELETE FROM secrets WHERE tenant_id = $1 AND owner_table = $2 AND owner_id = $3"];

@@ -12,6 +12,7 @@ use sqlx::FromRow;
 
 use crate::{
     Tenant,
+    audit::Act,
     client::{self, bounded_total},
     cursor::{self, Cursor},
     db::{Tx, args},
@@ -194,6 +195,8 @@ impl Sites<'_> {
         let id: SiteId = new_id(self.0.now);
         let columns = args![self.0.id, id.to_db(), client.to_db(), name, name_key(name), self.0.now];
         tx.run(&CREATE, columns).await.map_err(taken)?;
+        let act = Act::new("site.create").to(id).named(name).with("client_id", client.to_string());
+        self.0.record(&mut tx, act).await?;
         self.tell(&mut tx, &client.to_db()).await?;
         tx.commit().await?;
         Ok(id)
@@ -205,6 +208,7 @@ impl Sites<'_> {
         let mut tx = self.0.db().begin().await?;
         let columns = args![self.0.id, id.to_db(), name, name_key(name), self.0.now];
         let (client, _): (String, i64) = tx.one(&RENAME, columns).await.map_err(taken)?;
+        self.0.record(&mut tx, Act::new("site.rename").to(id).named(name)).await?;
         self.tell(&mut tx, &client).await?;
         tx.commit().await
     }
@@ -223,6 +227,13 @@ impl Sites<'_> {
         if gone != kept {
             return Err(StoreError::Conflict { what: "other_client" });
         }
+        let acts = [
+            Act::new("site.merge").to(from).with("into", into.to_string()),
+            Act::new("site.take_in").to(into).with("from", from.to_string()),
+        ];
+        for act in acts {
+            self.0.record(&mut tx, act).await?;
+        }
         self.tell(&mut tx, &kept).await?;
         tx.commit().await
     }
@@ -237,6 +248,7 @@ impl Sites<'_> {
             tx.one::<SiteRow>(&GET, args![self.0.id, id.to_db()]).await?;
             return Err(StoreError::Conflict { what: "site_has_assets" });
         };
+        self.0.record(&mut tx, Act::new("site.remove").to(id)).await?;
         self.tell(&mut tx, &client).await?;
         tx.commit().await
     }

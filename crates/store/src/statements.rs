@@ -2,8 +2,8 @@
 
 pub use crate::sql::Sql;
 use crate::{
-    absence, asset, client, copy, detail, device, event, gateway, integration, isolation, job, organization,
-    people, presence, schedule, secret, site, sync_run,
+    absence, asset, audit, client, copy, detail, device, event, gateway, integration, isolation, job,
+    organization, people, presence, schedule, secret, site, sync_run,
 };
 
 /// Every statement of the crate, with its name.
@@ -30,6 +30,7 @@ pub fn all() -> Vec<(&'static str, &'static Sql)> {
     ]
     .concat();
     all.extend(people::statements());
+    all.extend(audit::statements());
     all.extend(copy::statements());
     all.extend(presence::ALL);
     all

@@ -1,7 +1,7 @@
 //! Sync runs: one row each, with progress, counts and the position to go on from after a crash.
 
 use domain::{
-    Time,
+    ActorKind, Time,
     event::kind,
     id::{IntegrationId, SyncRunId, TypedId},
     page::{Page, PageRequest},
@@ -12,6 +12,7 @@ use sqlx::FromRow;
 
 use crate::{
     Tenant,
+    audit::Act,
     client::bounded_total,
     cursor::{self, Cursor},
     db::{Text, Tx, Value, args},
@@ -240,6 +241,15 @@ impl SyncRuns<'_> {
                 max_attempts: 8,
             };
             job::enqueue(&mut tx, &job, self.0.now).await?;
+            // What schedules start was authorised when they were set up.
+            if self.0.by.kind != ActorKind::System {
+                let act = Act::new("sync.request")
+                    .to(id)
+                    .with("integration_id", integration.to_string())
+                    .with("kind", kind.name())
+                    .with("preview", preview);
+                self.0.record(&mut tx, act).await?;
+            }
             changed(&mut tx, self.0, integration, id).await?;
         }
         let row: RunRow = tx.one(&OPEN, args![self.0.id, key, kind.name()]).await?;
@@ -351,6 +361,8 @@ impl SyncRuns<'_> {
         }
         let row: RunRow = tx.one(&GET, args![self.0.id, id.to_db()]).await?;
         let run = row.into_run()?;
+        let act = Act::new("sync.cancel").to(id).with("integration_id", run.integration_id.to_string());
+        self.0.record(&mut tx, act).await?;
         changed(&mut tx, self.0, run.integration_id, id).await?;
         tx.commit().await?;
         Ok(run)

@@ -50,6 +50,8 @@ pub(super) const TABLES: &[Table] = &[
     tenant("events"),
     tenant("sync_runs"),
     tenant("sync_run_items"),
+    tenant("audit_log"),
+    tenant("audit_checkpoints"),
     whole("user_logins"),
     whole("sessions"),
     whole("api_token_hashes"),

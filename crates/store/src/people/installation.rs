@@ -1,12 +1,14 @@
 //! The installation: what it is for, its first tenant, and its set-up, which closes for good with the first admin.
 
-use domain::{Time, auth::Role, id::TenantId};
+use domain::{ActorKind, Time, auth::Role, id::TenantId};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
 use super::{NewUser, User, digest, opaque, user};
 use crate::{
-    Store, Tx, clock,
+    Store, Tenant, Tx,
+    audit::By,
+    clock,
     db::args,
     error::{Result, StoreError},
     sql::statements,
@@ -128,6 +130,9 @@ impl Store {
         }
         let admin =
             user::insert(&mut tx, FIRST_TENANT, &NewUser { role: Role::Admin.into(), ..*admin }, now).await?;
+        let by = By { kind: ActorKind::Person, user: Some(admin.id), ..By::system() };
+        let tenant = Tenant { store: self, id: FIRST_TENANT, now, actor: admin.email.clone(), by };
+        tenant.record(&mut tx, user::created(&admin).with("by", "set-up token")).await?;
         tx.commit().await?;
         Ok(Setup::Done(admin))
     }

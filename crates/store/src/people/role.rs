@@ -13,6 +13,7 @@ use domain::{
 
 use crate::{
     Tenant, Tx,
+    audit::Act,
     db::args,
     error::{Result, StoreError},
     new_id,
@@ -72,6 +73,8 @@ impl Roles<'_> {
         let (key, names) = (name_key(name), as_json(permissions));
         let args = args![self.tenant.id, id.to_db(), name, key, names, self.tenant.now];
         tx.run(&INSERT, args).await?;
+        let act = Act::new("role.create").to(id).named(name).with("permissions", permissions.names());
+        self.tenant.record(&mut tx, act).await?;
         tx.commit().await?;
         Ok(RoleInfo { key: RoleKey::Own(id), name: name.to_owned(), permissions: permissions.clone() })
     }
@@ -98,6 +101,12 @@ impl Roles<'_> {
             tx.run(&END_SESSIONS_OF_HOLDERS, args![self.tenant.id, id.to_db()]).await?;
         }
         keep_admin(&mut tx, self.tenant.id, had_admin).await?;
+        let act = Act::new("role.update")
+            .to(id)
+            .named(&after.name)
+            .with("permissions", after.permissions.names())
+            .with("permissions_before", before.permissions.names());
+        self.tenant.record(&mut tx, act).await?;
         tx.commit().await?;
         Ok(after)
     }
@@ -106,12 +115,16 @@ impl Roles<'_> {
     pub async fn delete(&self, id: RoleId, at_most: &Permissions) -> Result<()> {
         let mut tx = self.tenant.db().begin().await?;
         lock(&mut tx, self.tenant.id).await?;
-        within(&self.get(&mut tx, id).await?.permissions, at_most)?;
+        let role = self.get(&mut tx, id).await?;
+        within(&role.permissions, at_most)?;
         let held: Option<(i64,)> = tx.maybe(&IS_HELD, args![self.tenant.id, id.to_db()]).await?;
         if held.is_some() {
             return Err(StoreError::Conflict { what: "role_in_use" });
         }
         tx.run(&DELETE, args![self.tenant.id, id.to_db()]).await?;
+        let act =
+            Act::new("role.delete").to(id).named(&role.name).with("permissions", role.permissions.names());
+        self.tenant.record(&mut tx, act).await?;
         tx.commit().await
     }
 

@@ -11,10 +11,11 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{digest, opaque};
 use crate::{
     Tenant,
-    db::args,
+    audit::Act,
+    db::{Value, args},
     error::{Result, StoreError},
     new_id,
-    sql::statements,
+    sql::{Sql, statements},
 };
 
 /// A session that was not used for so long ends.
@@ -77,9 +78,15 @@ impl Sessions<'_> {
         let expires_at = now + LIFETIME;
         let user_agent: Option<String> =
             user_agent.map(|text| text.chars().take(MAX_USER_AGENT_CHARS).collect());
+        let named = user_agent.clone();
         let token_hash = digest(secret.expose_secret());
         let args = args![token_hash, id.to_db(), self.tenant.id, user.to_db(), now, expires_at, user_agent];
-        self.tenant.db().write(&INSERT, args).await?;
+        let mut tx = self.tenant.db().begin().await?;
+        tx.run(&INSERT, args).await?;
+        let act =
+            Act::new("session.create").to(user).named(&self.tenant.actor).with("session_id", id.to_string());
+        self.tenant.record(&mut tx, act.with("user_agent", named)).await?;
+        tx.commit().await?;
         Ok(NewSession { id, secret, expires_at })
     }
 
@@ -94,7 +101,8 @@ impl Sessions<'_> {
     /// Ends one session of `user`.
     pub async fn delete(&self, user: UserId, id: SessionId) -> Result<()> {
         let args = args![self.tenant.id, user.to_db(), id.to_db()];
-        match self.tenant.db().write(&DELETE, args).await? {
+        let act = Act::new("session.end").to(user).with("session_id", id.to_string());
+        match self.end(&DELETE, args, act).await? {
             0 => Err(StoreError::NotFound),
             _ => Ok(()),
         }
@@ -102,13 +110,25 @@ impl Sessions<'_> {
 
     /// Ends all sessions of `user`.
     pub async fn delete_all(&self, user: UserId) -> Result<()> {
-        self.tenant.db().write(&DELETE_ALL, args![self.tenant.id, user.to_db()]).await.map(drop)
+        let act = Act::new("session.end_all").to(user);
+        self.end(&DELETE_ALL, args![self.tenant.id, user.to_db()], act).await.map(drop)
     }
 
     /// Ends all sessions of `user` but this one.
     pub async fn delete_others(&self, user: UserId, kept: SessionId) -> Result<()> {
         let args = args![self.tenant.id, user.to_db(), kept.to_db()];
-        self.tenant.db().write(&DELETE_OTHERS, args).await.map(drop)
+        let act = Act::new("session.end_others").to(user).with("kept", kept.to_string());
+        self.end(&DELETE_OTHERS, args, act).await.map(drop)
+    }
+
+    async fn end(&self, sql: &'static Sql, args: Vec<Value>, act: Act) -> Result<u64> {
+        let mut tx = self.tenant.db().begin().await?;
+        let ended = tx.run(sql, args).await?;
+        if ended > 0 {
+            self.tenant.record(&mut tx, act.with("sessions", ended)).await?;
+        }
+        tx.commit().await?;
+        Ok(ended)
     }
 }
 

@@ -1,9 +1,10 @@
 //! The tenants of the installation. The first is made with it, more at the console.
 
-use domain::{Time, client::name_key, id::TenantId};
+use domain::{ActorKind, Time, client::name_key, id::TenantId};
 
 use crate::{
-    Store,
+    Store, Tenant,
+    audit::{Act, By},
     db::args,
     error::{Result, StoreError},
     sql::statements,
@@ -38,6 +39,10 @@ impl Store {
         }
         let id = TenantId(rows.iter().map(|row| row.id).max().unwrap_or(0) + 1);
         tx.run(&INSERT, args![id, name, now]).await?;
+        tx.enter(id).await?;
+        let by = By { kind: ActorKind::Operator, ..By::system() };
+        let tenant = Tenant { store: self, id, now, actor: ActorKind::Operator.name().to_owned(), by };
+        tenant.record(&mut tx, Act::new("tenant.create").to(id).named(name)).await?;
         tx.commit().await?;
         Ok(TenantInfo { id, name: name.to_owned(), created_at: now })
     }

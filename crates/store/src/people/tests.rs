@@ -401,7 +401,7 @@ on_both_engines! {
         let works = async |session: &NewSession| {
             store.find_session(session.secret.expose_secret(), NOON).await.unwrap().is_some()
         };
-        store.delete_session(one.secret.expose_secret()).await.unwrap();
+        store.delete_session(one.secret.expose_secret(), NOON).await.unwrap();
         assert!(!works(&one).await && works(&two).await);
         tenant.users().set_password(user.id, "new hash").await.unwrap();
         assert!(!works(&two).await);

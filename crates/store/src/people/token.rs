@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{User, digest, opaque, user::UserRow};
 use crate::{
     Tenant,
+    audit::Act,
     db::{LiteRow, Reading, args, lite_row},
     error::{Result, StoreError},
     new_id,
@@ -94,6 +95,14 @@ impl Tokens<'_> {
         let mut tx = self.tenant.db().begin().await?;
         tx.run(&INSERT, args).await?;
         tx.run(&INSERT_HASH, args![digest(text), tenant, id.to_db()]).await?;
+        let act = Act::new("token.create")
+            .to(id)
+            .named(new.name)
+            .with("user_id", new.user.to_string())
+            .with("kind", new.kind.name())
+            .with("permissions", new.permissions.names())
+            .with("expires_at", new.expires_at.to_string());
+        self.tenant.record(&mut tx, act).await?;
         tx.commit().await?;
         let info = TokenInfo {
             tenant,
@@ -131,11 +140,12 @@ impl Tokens<'_> {
 
     /// Revokes a token at once and for good; revoking again changes nothing.
     pub async fn revoke(&self, id: TokenId) -> Result<()> {
-        let args = args![self.tenant.id, id.to_db(), self.tenant.now];
-        match self.tenant.db().write(&REVOKE, args).await? {
-            0 => Err(StoreError::NotFound),
-            _ => Ok(()),
+        let mut tx = self.tenant.db().begin().await?;
+        if tx.run(&REVOKE, args![self.tenant.id, id.to_db(), self.tenant.now]).await? == 0 {
+            return Err(StoreError::NotFound);
         }
+        self.tenant.record(&mut tx, Act::new("token.revoke").to(id)).await?;
+        tx.commit().await
     }
 }
 

@@ -9,6 +9,7 @@ use domain::{
 use super::{email_key, installation, role};
 use crate::{
     Tenant, Tx,
+    audit::Act,
     db::{Reading, args, lite_row},
     error::{Result, StoreError},
     new_id,
@@ -112,6 +113,7 @@ impl Users<'_> {
         role::lock(&mut tx, self.tenant.id).await?;
         let user = insert(&mut tx, self.tenant.id, user, self.tenant.now).await?;
         role::within(&user.role.permissions, at_most)?;
+        self.tenant.record(&mut tx, created(&user)).await?;
         tx.commit().await?;
         Ok(user)
     }
@@ -147,6 +149,7 @@ impl Users<'_> {
         }
         role::keep_admin(&mut tx, tenant, had_admin).await?;
         close_setup_for(&mut tx, &after, now).await?;
+        self.tenant.record(&mut tx, changed(&before, &after)).await?;
         tx.commit().await?;
         Ok(after)
     }
@@ -170,6 +173,7 @@ impl Users<'_> {
         let args = args![self.tenant.id, id.to_db(), password_hash, self.tenant.now];
         found(tx.run(&SET_PASSWORD, args).await?)?;
         self.end_sessions(&mut tx, id).await?;
+        self.tenant.record(&mut tx, Act::new("user.set_password").to(id).named(&user.email)).await?;
         tx.commit().await
     }
 
@@ -177,14 +181,17 @@ impl Users<'_> {
     pub async fn disable(&self, id: UserId) -> Result<()> {
         let mut tx = self.tenant.db().begin().await?;
         found(tx.run(&DISABLE, args![self.tenant.id, id.to_db(), self.tenant.now]).await?)?;
+        self.tenant.record(&mut tx, Act::new("user.disable").to(id)).await?;
         self.end_sessions(&mut tx, id).await?;
         tx.commit().await
     }
 
     /// For the console: lets the user in again; sessions do not come back.
     pub async fn enable(&self, id: UserId) -> Result<()> {
-        let args = args![self.tenant.id, id.to_db(), self.tenant.now];
-        found(self.tenant.db().write(&ENABLE, args).await?)
+        let mut tx = self.tenant.db().begin().await?;
+        found(tx.run(&ENABLE, args![self.tenant.id, id.to_db(), self.tenant.now]).await?)?;
+        self.tenant.record(&mut tx, Act::new("user.enable").to(id)).await?;
+        tx.commit().await
     }
 
     async fn end_sessions(&self, tx: &mut Tx, id: UserId) -> Result<()> {
@@ -227,6 +234,26 @@ async fn close_setup_for(tx: &mut Tx, user: &User, now: Time) -> Result<()> {
         installation::close_setup(tx, now).await?;
     }
     Ok(())
+}
+
+/// For the audit log: a new user.
+pub(super) fn created(user: &User) -> Act {
+    Act::new("user.create").to(user.id).named(&user.email).with("role", user.role.name.as_str())
+}
+
+/// For the audit log: what a change left, and what it was before.
+fn changed(before: &User, after: &User) -> Act {
+    let mut act = Act::new("user.update").to(after.id).named(&after.email);
+    if after.name != before.name {
+        act = act.with("name", after.name.as_str());
+    }
+    if after.role.key != before.role.key {
+        act = act.with("role", after.role.name.as_str()).with("role_before", before.role.name.as_str());
+    }
+    if after.disabled_at.is_some() != before.disabled_at.is_some() {
+        act = act.with("disabled", after.disabled_at.is_some());
+    }
+    act
 }
 
 /// The user of this id.
