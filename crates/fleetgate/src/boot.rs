@@ -22,6 +22,7 @@ use crate::{
     output::Output,
 };
 
+mod audit;
 mod copy;
 mod doctor;
 mod edge;
@@ -31,6 +32,7 @@ mod lock;
 mod people;
 mod root_key;
 
+pub(crate) use audit::audit;
 pub(crate) use copy::{backup, db, restore};
 pub(crate) use doctor::doctor;
 pub(crate) use health::health;
@@ -65,6 +67,7 @@ impl Node {
         let lock = prepare_folder(config)?;
         let presence = lock::announce(&location(config)).await?;
         let store = open_store(config).await?;
+        let checkpoint_key = audit::checkpoint_key(config)?;
         isolation::warn_if_open(&store).await?;
         store.installation(kind).await.map_err(|error| match error {
             StoreError::OtherInstallation { .. } => {
@@ -93,7 +96,11 @@ impl Node {
         let limits = [service::sync::DETAIL_PASSES].into();
         let work = Options { workers: config.jobs.workers, limits, ..Options::default() };
         let runner = Runner::new(store.clone(), services.handlers(), work);
-        let background = vec![runner.start(stop.clone()), services.scheduler().start(stop.clone())];
+        let background = vec![
+            runner.start(stop.clone()),
+            services.scheduler().start(stop.clone()),
+            audit::sealer(store.clone(), checkpoint_key, config).start(stop.clone()),
+        ];
         let job_listener = store.listen();
         let app = App { services: services.clone(), options };
         let url = edge::local_url(config, address);
@@ -170,6 +177,10 @@ pub(crate) async fn serve(config: &Config, output: &Output) -> Result<Exit, Fail
             "  POST {address}/api/v1/setup   {{\"token\", \"email\", \"name\", \"password\"}}"
         ))?;
         output.line("or here on this machine:  fleetgate user create --email you@example.com")?;
+        let public = audit::checkpoint_key(config)?.public();
+        output.line("")?;
+        output.line("Checkpoints of the audit log are signed with the key of which this is the public part. Keep it elsewhere:")?;
+        output.line(&format!("  {public}"))?;
     }
     node.run_until_asked_to_stop().await?;
     Ok(Exit::Ok)
@@ -206,6 +217,10 @@ pub(crate) async fn migrate(config: &Config, output: &Output) -> Result<Exit, Fa
 /// Services for commands at the console: they reach no RMM, so nothing may leave.
 async fn operator_services(config: &Config) -> Result<Services, Failure> {
     let store = open_store(config).await?;
+    operator_services_of(store).await
+}
+
+async fn operator_services_of(store: Store) -> Result<Services, Failure> {
     store.installation(InstallationKind::Serve).await.map_err(store_failure)?;
     let http = HttpClient::new(EgressRules::default(), ClientOptions::default())
         .map_err(|error| Failure::new(Exit::Failure, "http_client", error.to_string()))?;

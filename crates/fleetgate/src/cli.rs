@@ -4,6 +4,7 @@
 //! `boot` and `demo`. All others are a client of the REST interface and know nothing that it does not say.
 
 pub(crate) mod assets;
+pub(crate) mod audit_log;
 pub(crate) mod clients;
 pub(crate) mod clock;
 mod credentials;
@@ -24,8 +25,8 @@ use std::ffi::OsString;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use self::operator::{
-    BackupArgs, ConfigArgs, DbArgs, DemoArgs, DoctorArgs, MigrateArgs, RestoreArgs, ServeArgs, TenantArgs,
-    TokenArgs, UserArgs,
+    AuditArgs, BackupArgs, ConfigArgs, DbArgs, DemoArgs, DoctorArgs, MigrateArgs, RestoreArgs, ServeArgs,
+    TenantArgs, TokenArgs, UserArgs,
 };
 use self::{exit::Exit, failure::Failure};
 use crate::{
@@ -56,7 +57,7 @@ impl Cli {
         words: impl IntoIterator<Item = T>,
     ) -> Result<Cli, clap::Error> {
         let command = reach::hide(Cli::command()).mut_subcommand("demo", config::for_demo);
-        let command = ["migrate", "backup", "restore", "db", "tenant", "user", "token"]
+        let command = ["migrate", "backup", "restore", "db", "audit", "tenant", "user", "token"]
             .into_iter()
             .fold(command, |command, name| command.mut_subcommand(name, config::for_data));
         let matches = command.clone().try_get_matches_from(words)?;
@@ -98,6 +99,8 @@ pub(crate) enum Command {
     Health(ConfigArgs),
     /// Show the configuration in effect, and where each value comes from.
     Config(ConfigArgs),
+    /// Check the audit log, on the server's machine. `audit-log` shows it from anywhere.
+    Audit(AuditArgs),
     /// Make more tenants, on the server's machine.
     Tenant(TenantArgs),
     /// Manage users of every tenant, on the server's machine. `users` does it from anywhere.
@@ -136,6 +139,9 @@ pub(crate) enum RemoteCommand {
     /// Roles: what people may do.
     #[command(subcommand)]
     Roles(roles::Command),
+    /// Who did what: list and export.
+    #[command(subcommand)]
+    AuditLog(audit_log::Command),
     /// Your access tokens: list and revoke. `token` makes them, on the server's machine.
     #[command(subcommand)]
     Tokens(tokens::Command),
@@ -212,6 +218,7 @@ pub(crate) async fn run_remote(
         RemoteCommand::Assets(command) => assets::run(command, &session).await,
         RemoteCommand::Users(command) => users::run(command, &session).await,
         RemoteCommand::Roles(command) => roles::run(command, &session).await,
+        RemoteCommand::AuditLog(command) => audit_log::run(command, &session).await,
         RemoteCommand::Tokens(command) => tokens::run(command, &session).await,
     }
 }

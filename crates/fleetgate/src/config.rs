@@ -45,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) database: DatabaseConfig,
     /// `[keys]`.
     pub(crate) keys: KeysConfig,
+    /// `[audit]`.
+    pub(crate) audit: AuditConfig,
     /// `[outbound]`.
     pub(crate) outbound: OutboundConfig,
     /// `[log]`.
@@ -80,6 +82,17 @@ pub(crate) struct KeysConfig {
     pub(crate) root_key_file: PathBuf,
     /// The key itself, by the environment only; it wins over the file.
     pub(crate) root_key: Option<SecretString>,
+    /// `checkpoint_key_file`: never inside the data folder. Default `<data_dir>.checkpoint.key`, beside it.
+    pub(crate) checkpoint_key_file: PathBuf,
+    /// The key itself, by the environment only; it wins over the file.
+    pub(crate) checkpoint_key: Option<SecretString>,
+}
+
+/// `[audit]`.
+#[derive(Clone, Debug)]
+pub(crate) struct AuditConfig {
+    /// `checkpoint_file`: one signed checkpoint a line. Default `<data_dir>/audit-checkpoints.jsonl`.
+    pub(crate) checkpoint_file: PathBuf,
 }
 
 /// `[outbound]`.
@@ -251,22 +264,11 @@ fn assemble(mut settings: Settings, purpose: Purpose) -> Result<Config, ConfigEr
         Purpose::Demo => DEMO_DATA_DIR,
     };
     let data_dir = PathBuf::from(settings.text_or("data_dir", data_default));
-    let key_default = paths::beside(&data_dir, "key");
-    if settings.find("keys.root_key_file").is_none() && key_default.is_none() {
-        return Err(ConfigError::one(format!(
-            "`data_dir`: `{}` has no name to put the root key beside; set `keys.root_key_file`",
-            data_dir.display()
-        )));
-    }
-    let key_default = key_default.unwrap_or_default().display().to_string();
-    let root_key_file = PathBuf::from(settings.text_or("keys.root_key_file", &key_default));
-    if paths::is_inside(&root_key_file, &data_dir) {
-        return Err(ConfigError::one(format!(
-            "`keys.root_key_file`: `{}` lies inside the data folder, so a copy of the folder would hold the secrets \
-             and their key; put it elsewhere",
-            root_key_file.display()
-        )));
-    }
+    let root_key_file = key_file(&mut settings, "keys.root_key_file", &data_dir, "key")?;
+    let checkpoint_key_file =
+        key_file(&mut settings, "keys.checkpoint_key_file", &data_dir, "checkpoint.key")?;
+    let checkpoint_default = data_dir.join("audit-checkpoints.jsonl").display().to_string();
+    let checkpoint_file = PathBuf::from(settings.text_or("audit.checkpoint_file", &checkpoint_default));
     if settings.find("database.migrate_url").is_some() && settings.find("database.url").is_none() {
         return Err(ConfigError::one(
             "`database.migrate_url` is set without `database.url`; set both: the same database, once as the role that \
@@ -291,12 +293,44 @@ fn assemble(mut settings: Settings, purpose: Purpose) -> Result<Config, ConfigEr
             url: settings.secret("database.url"),
             migrate_url: settings.secret("database.migrate_url"),
         },
-        keys: KeysConfig { root_key_file, root_key: settings.secret("keys.root_key") },
+        keys: KeysConfig {
+            root_key_file,
+            root_key: settings.secret("keys.root_key"),
+            checkpoint_key_file,
+            checkpoint_key: settings.secret("keys.checkpoint_key"),
+        },
+        audit: AuditConfig { checkpoint_file },
         outbound: OutboundConfig { allow: settings.list("outbound.allow") },
         log: LogConfig { level: settings.text_or("log.level", "info"), format },
         jobs: JobsConfig { workers: settings.count_or("jobs.workers", 4) },
         settings,
     })
+}
+
+/// A key's file: as configured, or beside the data folder.
+fn key_file(
+    settings: &mut Settings,
+    name: &str,
+    data_dir: &Path,
+    extension: &str,
+) -> Result<PathBuf, ConfigError> {
+    let default = paths::beside(data_dir, extension);
+    if settings.find(name).is_none() && default.is_none() {
+        return Err(ConfigError::one(format!(
+            "`data_dir`: `{}` has no name to put a key beside; set `{name}`",
+            data_dir.display()
+        )));
+    }
+    let default = default.unwrap_or_default().display().to_string();
+    let file = PathBuf::from(settings.text_or(name, &default));
+    if paths::is_inside(&file, data_dir) {
+        return Err(ConfigError::one(format!(
+            "`{name}`: `{}` lies inside the data folder, so a copy of the folder would hold the data and the key; put \
+             it elsewhere",
+            file.display()
+        )));
+    }
+    Ok(file)
 }
 
 impl Config {

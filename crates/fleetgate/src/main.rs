@@ -76,6 +76,10 @@ async fn run(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Health(args) => {
             return boot::health(&config::load(&args.config, Purpose::Operate)?, output).await;
         }
+        Command::Audit(args) => {
+            let config = config::load(&args.config, Purpose::Operate)?;
+            return boot::audit(args.command, &config, output).await;
+        }
         Command::Tenant(args) => {
             let config = config::load(&args.config, Purpose::Operate)?;
             return boot::tenant(args.command, &config, output).await;

@@ -29,6 +29,7 @@ pub(crate) enum Access {
     Needs(Permission),
 }
 
+const AUDIT: Access = Access::Needs(Permission::AuditRead);
 const CLIENTS: Access = Access::Needs(Permission::ClientsManage);
 const READ: Access = Access::Needs(Permission::AssetsRead);
 const SEE: Access = Access::Needs(Permission::IntegrationsRead);
@@ -52,6 +53,9 @@ pub(crate) const TABLE: &[(&str, &str, Access)] = &[
     ("GET",    "/api/v1/me/sessions", Access::SignedIn),
     ("DELETE", "/api/v1/me/sessions", Access::SignedIn),
     ("DELETE", "/api/v1/me/sessions/{id}", Access::SignedIn),
+    ("GET",    "/api/v1/audit", AUDIT),
+    ("GET",    "/api/v1/audit.csv", AUDIT),
+    ("GET",    "/api/v1/audit.jsonl", AUDIT),
     ("GET",    "/api/v1/users", USERS),
     ("POST",   "/api/v1/users", USERS),
     ("GET",    "/api/v1/users/{id}", USERS),

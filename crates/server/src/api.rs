@@ -4,6 +4,7 @@
 pub(crate) mod account;
 pub(crate) mod asset;
 pub(crate) mod asset_view;
+pub(crate) mod audit;
 pub(crate) mod client;
 pub(crate) mod export;
 pub(crate) mod integration;

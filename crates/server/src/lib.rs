@@ -14,6 +14,7 @@ mod ctx;
 mod edge;
 mod error;
 mod events;
+mod file;
 mod health;
 pub mod metrics;
 mod observe;

@@ -33,6 +33,9 @@ use crate::{
         wire::AssetId,
         wire::SyncRunId,
         wire::ProposalId,
+        wire::AuditId,
+        wire::ActorKind,
+        wire::Outcome,
         wire::TokenId,
         wire::UserId,
         wire::RoleId,
@@ -48,6 +51,7 @@ use crate::{
     )),
     tags(
         (name = "account", description = "Set-up, sign-in, tokens"),
+        (name = "audit", description = "Who did what"),
         (name = "people", description = "Users, roles and their sign-ins"),
         (name = "integrations", description = "Connections to RMMs and their syncs"),
         (name = "organizations", description = "What an RMM's organizations are mapped to"),

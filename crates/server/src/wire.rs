@@ -47,6 +47,8 @@ wire_ids! {
     RoleId = "Names a role that the tenant made.";
     /// A sign-in's id.
     SessionId = "Names a sign-in (it lets nobody in).";
+    /// The id of an act in the audit log.
+    AuditId = "Names an act in the audit log.";
     /// A token's id.
     TokenId = "Names a token (it is not the token).";
     /// A client's id.
@@ -187,6 +189,10 @@ wire_names! {
         use domain::auth::TokenKind::{Agent, User};
         [User, Agent]
     };
+    /// What kind of party acted.
+    ActorKind, domain::ActorKind, domain::ActorKind::ALL;
+    /// What came of an act.
+    Outcome, domain::audit::Outcome, domain::audit::Outcome::ALL;
     /// A right.
     Permission, domain::auth::Permission, domain::auth::Permission::ALL.to_vec();
     /// How one line of a check ended.

@@ -3,7 +3,7 @@
 //! Who may not come in learns no more than that: an unknown address, a wrong password and a disabled account take the
 //! same work and get the same answer, and so do unknown, expired and revoked tokens. The log tells them apart.
 
-mod console;
+pub(crate) mod console;
 mod password;
 mod people;
 mod role;
@@ -19,6 +19,7 @@ use secrecy::SecretString;
 pub use store::people::{FIRST_TENANT, SessionInfo, SetupState, TenantInfo, TokenInfo, User};
 use store::{
     Store, StoreError,
+    audit::Act,
     people::{NewUser, Setup, throttle::Admission},
 };
 use tracing::{info, warn};
@@ -181,8 +182,10 @@ impl Accounts {
         let login = self.store.find_login(email, now).await?;
         let (user, password_hash) = login.unzip();
         let fits = self.hasher.verify(password, password_hash).await?;
+        let known = user.as_ref().map(|user| (user.tenant, user.id));
         let Some(user) = user.filter(|user| fits && user.disabled_at.is_none()) else {
             info!(fits, "a sign-in was refused");
+            self.note_refusal(known, fits, address, now).await?;
             return Err(ServiceError::Unauthenticated {
                 code: "bad_credentials",
                 message: "e-mail address or password is wrong".to_owned(),
@@ -192,10 +195,40 @@ impl Accounts {
         self.let_in(user, user_agent, now).await
     }
 
+    /// For the audit log. An unknown address is work for the database like a known one, and is noted in the first tenant; what
+    /// was typed is not, because it may be a password in the wrong field.
+    async fn note_refusal(
+        &self,
+        known: Option<(TenantId, UserId)>,
+        fits: bool,
+        address: &str,
+        now: Time,
+    ) -> Result<()> {
+        let rule = match (known, fits) {
+            (None, _) => "unknown_user",
+            (Some(_), false) => "wrong_password",
+            (Some(_), true) => "disabled_user",
+        };
+        let tenant = known.map_or(FIRST_TENANT, |(tenant, _)| tenant);
+        let actor = Actor {
+            kind: ActorKind::Person,
+            user: None,
+            token: None,
+            name: "not signed in".to_owned(),
+            permissions: Permissions::default(),
+        };
+        let ctx = Ctx { tenant, actor, request_id: String::new(), now };
+        let mut act = Act::new("session.create").refused(rule).with("address", address);
+        if let Some((_, user)) = known {
+            act = act.to(user);
+        }
+        Ok(self.store.tenant(&ctx).audit().note(act).await?)
+    }
+
     /// Ends a session.
     pub async fn sign_out(&self, secret: &SecretString) -> Result<()> {
         use secrecy::ExposeSecret;
-        Ok(self.store.delete_session(secret.expose_secret()).await?)
+        Ok(self.store.delete_session(secret.expose_secret(), clock::now()).await?)
     }
 
     /// Whose session this is; none if it has ended or its user was disabled.

@@ -4,6 +4,7 @@
 
 pub mod account;
 pub mod asset;
+pub mod audit;
 pub mod client;
 pub mod error;
 pub mod event;
@@ -42,6 +43,8 @@ pub struct Services {
     pub accounts: account::Accounts,
     /// Assets.
     pub assets: asset::Assets,
+    /// The audit log.
+    pub audit: audit::AuditLog,
     /// Clients.
     pub clients: client::Clients,
     /// Events.
@@ -74,6 +77,7 @@ impl Services {
         Services {
             accounts: account::Accounts::new(store),
             assets: asset::Assets::new(core.clone()),
+            audit: audit::AuditLog::new(core.clone()),
             clients: client::Clients::new(core.clone()),
             events: event::Events::new(core.clone()),
             integrations: integration::Integrations::new(core.clone()),

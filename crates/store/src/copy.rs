@@ -289,7 +289,7 @@ pub async fn copy(from: &Location, to: &Location, watch: Watch<'_>) -> Result<Re
 }
 
 /// The version that this program's migrations lead to.
-fn newest() -> i64 {
+pub fn newest() -> i64 {
     MIGRATIONS_SQLITE.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 

@@ -75,6 +75,12 @@ pub async fn second_tenant(store: &Store) -> TenantId {
     TenantId(2)
 }
 
+/// Changes rows behind the product's back, as somebody with the database alone would.
+pub async fn tamper(store: &Store, statement: &str) {
+    let changed = store.db.write(Text::Composed(statement.to_owned()), Vec::new()).await;
+    assert!(changed.expect("the statement runs") > 0, "nothing was changed by {statement}");
+}
+
 /// Brings site mappings to what the migration that made them left: forgets all and runs its last statement again.
 pub async fn migrate_sites_again(store: &Store) {
     let migration = match store.engine() {

@@ -13,12 +13,18 @@ use std::{
 use indicatif::{ProgressBar, ProgressStyle};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
+use service::{
+    ServiceError,
+    audit::{Act, note_as_operator},
+};
 use store::{
     Location, Store, StoreError,
     copy::{self, CopyError, Progress, Report, Stage, Watch},
 };
 
-use super::{create_private_folder, location, lock, owner_location, root_key, store_failure};
+use super::{
+    create_private_folder, location, lock, owner_location, root_key, service_failure, store_failure,
+};
 use crate::{
     cli::{
         exit::Exit,
@@ -33,6 +39,7 @@ use crate::{
 pub(crate) async fn backup(to: &Path, config: &Config, output: &Output) -> Result<Exit, Failure> {
     let from = location(config);
     let (report, time) = tell(output, async |watch| copy::backup(&from, to, watch).await).await?;
+    note_backup(to, &report, config).await?;
     if output.is_json() {
         let mut document = as_json(&report, time);
         document.insert("file".to_owned(), json!(to.display().to_string()));
@@ -62,7 +69,8 @@ pub(crate) async fn restore(from: &Path, config: &Config, output: &Output) -> Re
     let _hold = lock::hold(&to).await?;
     let scratch = config.data_dir.as_path();
     let copied = tell(output, async |watch| copy::restore(from, &to, scratch, watch).await).await?;
-    let key = check_key(config, &to).await?;
+    let act = Act::new("installation.restore").with("from", from.display().to_string());
+    let key = check_key(config, &to, act).await?;
     if output.is_json() {
         return print_json(&copied, &key, output);
     }
@@ -95,7 +103,8 @@ pub(crate) async fn db(command: DbCommand, config: &Config, output: &Output) -> 
     }
     let _holds = (lock::hold(&source).await?, lock::hold(&target).await?);
     let copied = tell(output, async |watch| copy::copy(&source, &target, watch).await).await?;
-    let key = check_key(config, &target).await?;
+    let act = Act::new("installation.copy").with("from", from.to_string()).with("to", to.to_string());
+    let key = check_key(config, &target, act).await?;
     if output.is_json() {
         return print_json(&copied, &key, output);
     }
@@ -230,7 +239,35 @@ impl KeyCheck {
     }
 }
 
-async fn check_key(config: &Config, written: &Location) -> Result<KeyCheck, Failure> {
+/// Notes a backup in the audit log of what was read. A backup needs no root key and changes no database of another
+/// version; the log does, so where the key is not there or the version is older, there is no note.
+async fn note_backup(to: &Path, report: &Report, config: &Config) -> Result<(), Failure> {
+    let has_key = config.keys.root_key.is_some() || config.keys.root_key_file.exists();
+    if !has_key || report.version != copy::newest() {
+        return Ok(());
+    }
+    let Ok(key) = root_key(config) else { return Ok(()) };
+    let store = match Store::open(&location(config), &key).await {
+        Ok(store) => store,
+        Err(StoreError::Corrupt { .. }) => return Ok(()),
+        Err(error) => return Err(store_failure(error)),
+    };
+    let act =
+        Act::new("installation.backup").with("to", to.display().to_string()).with("rows", report.rows());
+    note(&store, act).await?;
+    store.close().await;
+    Ok(())
+}
+
+/// A database in which no server ever ran has no tenant, and nothing to tell.
+async fn note(store: &Store, act: Act) -> Result<(), Failure> {
+    match note_as_operator(store, act).await {
+        Err(ServiceError::NotFound { .. }) => Ok(()),
+        other => other.map_err(service_failure),
+    }
+}
+
+async fn check_key(config: &Config, written: &Location, act: Act) -> Result<KeyCheck, Failure> {
     let file = &config.keys.root_key_file;
     // It is not made here: a new one would not fit.
     if config.keys.root_key.is_none() && !file.exists() {
@@ -238,6 +275,7 @@ async fn check_key(config: &Config, written: &Location) -> Result<KeyCheck, Fail
     }
     match Store::open(written, &root_key(config)?).await {
         Ok(store) => {
+            note(&store, act).await?;
             store.close().await;
             Ok(KeyCheck::Fits)
         }

@@ -107,7 +107,7 @@ pub(crate) async fn tenant(
 }
 
 /// The tenant of this number or name; the first one if none was named.
-async fn tenant_of(accounts: &Accounts, wanted: Option<&str>) -> Result<TenantId, Failure> {
+pub(super) async fn tenant_of(accounts: &Accounts, wanted: Option<&str>) -> Result<TenantId, Failure> {
     let Some(wanted) = wanted else { return Ok(FIRST_TENANT) };
     let tenants = accounts.tenants().await.map_err(service_failure)?;
     let key = name_key(wanted);

@@ -1,6 +1,6 @@
 //! `fleetgate assets …`: the register of machines.
 
-pub(super) mod download;
+pub(crate) mod download;
 mod filter;
 mod history;
 mod show;

@@ -241,6 +241,38 @@ pub(crate) enum TenantCommand {
     },
 }
 
+/// `fleetgate audit …`.
+#[derive(Args, Debug)]
+pub(crate) struct AuditArgs {
+    /// The configuration.
+    #[command(flatten)]
+    pub(crate) config: ConfigFlags,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: AuditCommand,
+}
+
+/// What can be done with the audit log on the server's machine.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Check every row, the chain, and the chain against signed checkpoints. Names the first bad row.
+    Verify {
+        /// File of checkpoints; the configured one if left out. Best a copy from another machine.
+        #[arg(long, value_name = "FILE")]
+        checkpoints: Option<PathBuf>,
+        /// Public part of a key that may have signed them, in hexadecimal. May be repeated; this machine's if left out.
+        #[arg(long, value_name = "HEX")]
+        public_key: Vec<String>,
+        /// Only this tenant, by number or name.
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+    /// Sign a checkpoint now. The server does it every hour.
+    Checkpoint,
+    /// Print the public part of the key that signs checkpoints.
+    PublicKey,
+}
+
 /// `fleetgate token …`.
 #[derive(Args, Debug)]
 pub(crate) struct TokenArgs {

@@ -13,7 +13,7 @@ const SERVER: [Name; 3] =
 
 /// Commands on the server's own machine: which of the options of output have no effect there. `--quiet` is taken everywhere:
 /// scripts set it without looking.
-const LOCAL: [(&str, &[Name]); 13] = [
+const LOCAL: [(&str, &[Name]); 14] = [
     ("serve", &[JSON]),
     ("demo", &[JSON]),
     ("migrate", &[]),
@@ -23,6 +23,7 @@ const LOCAL: [(&str, &[Name]); 13] = [
     ("doctor", &[]),
     ("health", &[]),
     ("config", &[]),
+    ("audit", &[]),
     ("user", &[]),
     ("tenant", &[]),
     ("token", &[]),

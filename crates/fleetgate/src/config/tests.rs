@@ -69,7 +69,8 @@ fn every_key_of_the_file_is_read() {
     let settings = parse(
         "listen = \"[::]:80\"\ndata_dir = \"d\"\npublic_url = \"http://x\"\n[server]\ntls_certificate = \"c\"\n\
          tls_key = \"k\"\ntrusted_proxies = [\"::1\"]\n[database]\nurl = \"postgres://a/b\"\n\
-         migrate_url = \"postgres://o@a/b\"\n[keys]\nroot_key_file = \"k\"\n[outbound]\nallow = [\"10.0.0.0/8\"]\n\
+         migrate_url = \"postgres://o@a/b\"\n[keys]\nroot_key_file = \"k\"\ncheckpoint_key_file = \"c\"\n\
+         [audit]\ncheckpoint_file = \"a\"\n[outbound]\nallow = [\"10.0.0.0/8\"]\n\
          [log]\nlevel = \"info,store=debug\"\nformat = \"json\"\n[jobs]\nworkers = 0x10\n",
     );
     let read: Vec<&str> = settings.iter().map(|setting| setting.key.name).collect();

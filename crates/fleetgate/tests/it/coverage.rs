@@ -181,7 +181,7 @@ async fn check_permissions(admin: &Api, bob: &Api, operations: &[Operation], url
             assert_eq!(&problem["permission"], permission, "{}", operation.name());
         }
     }
-    assert_eq!(lacking.len(), 6, "{:?}", lacking.keys());
+    assert_eq!(lacking.len(), 7, "{:?}", lacking.keys());
 }
 
 /// Each built-in role may call exactly what the table says: the rest is refused by the name of the right.

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests; the lint's exception covers test functions alone")]
 
 mod api;
+mod audit;
 mod backup;
 mod cli;
 mod coverage;

@@ -1,20 +1,7 @@
-//! Assets as files: exactly those of the filter, streamed page by page, never held whole.
-//!
-//! A failure before the first page is a problem document like any other; one in the middle breaks the connection off,
-//! so that half a file is never taken for a whole one.
+//! Assets as files: exactly those of the filter.
 
-use std::{error::Error, io};
-
-use axum::{
-    body::{Body, Bytes},
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, response::Response};
 use domain::asset::Asset;
-use futures::{Stream, StreamExt, stream};
-use http::{HeaderValue, header};
-use tokio::sync::OwnedSemaphorePermit;
-use tracing::error;
 
 use crate::{
     api::{asset::AssetQuery, asset_view::AssetItem},
@@ -22,7 +9,7 @@ use crate::{
     csv,
     ctx::{Caller, RequestMeta},
     error::{ApiError, ApiResult},
-    observe,
+    file::{self, File, WritePage},
     page::Query,
 };
 
@@ -100,81 +87,20 @@ pub(crate) async fn export_assets_json(
     export(app, meta, caller, query, file, json_page).await
 }
 
-/// What a file has around its rows.
-struct File {
-    name: &'static str,
-    content_type: &'static str,
-    begin: String,
-    end: &'static str,
-}
-
-/// Writes one page of rows; `first` says that none came before.
-type WritePage = fn(assets: Vec<Asset>, first: bool) -> Result<String, serde_json::Error>;
-
 async fn export(
     app: AppState,
     meta: RequestMeta,
     caller: Caller,
     query: AssetQuery,
     file: File,
-    write: WritePage,
+    write: WritePage<Asset>,
 ) -> ApiResult<Response> {
     if query.is_paged() {
         return Err(ApiError::parameter("limit", "an export has no pages; leave out `limit` and `cursor`"));
     }
-    let permit = app.exports.clone().try_acquire_owned().map_err(|_| {
-        ApiError::busy("too_many_exports", "too many exports run at once; try again in a moment")
-    })?;
     let (sort, direction) = query.order();
     let pages = app.services.assets.export(caller.ctx, query.filter(), sort, direction);
-    let mut pages = Box::pin(pages);
-    let first = pages.next().await.transpose()?.unwrap_or_default();
-    let pages = stream::once(async { Ok(first) }).chain(pages);
-    let mut response =
-        Body::from_stream(chunks(pages, file.begin, file.end, write, meta.id, permit)).into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(file.content_type));
-    let disposition = format!("attachment; filename=\"{}\"", file.name);
-    if let Ok(disposition) = HeaderValue::from_str(&disposition) {
-        headers.insert(header::CONTENT_DISPOSITION, disposition);
-    }
-    Ok(response)
-}
-
-/// The file piece by piece; after an error nothing more comes.
-fn chunks(
-    pages: impl Stream<Item = service::Result<Vec<Asset>>> + Send + 'static,
-    begin: String,
-    end: &'static str,
-    write: WritePage,
-    request_id: String,
-    permit: OwnedSemaphorePermit,
-) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
-    let mut first = true;
-    let rows = pages.map(move |page| {
-        // The permit lives as long as the file is being written.
-        let _ = &permit;
-        let text = page.map_err(io::Error::other).and_then(|assets| {
-            let nothing_before = first;
-            first = first && assets.is_empty();
-            write(assets, nothing_before).map_err(io::Error::other)
-        });
-        text.map(Bytes::from).inspect_err(|failure| {
-            let cause = failure as &dyn Error;
-            error!(request_id, error = cause, "export broke off: {}", observe::chain(cause));
-        })
-    });
-    let begin = stream::once(async { Ok(Bytes::from(begin)) });
-    let end = stream::once(async move { Ok(Bytes::from_static(end.as_bytes())) });
-    until_error(begin.chain(rows).chain(end))
-}
-
-/// The items up to and with the first error.
-fn until_error<T>(items: impl Stream<Item = io::Result<T>>) -> impl Stream<Item = io::Result<T>> {
-    items.scan(false, |broken, item| {
-        let before = std::mem::replace(broken, *broken || item.is_err());
-        std::future::ready((!before).then_some(item))
-    })
+    file::answer(&app, meta, pages, file, write).await
 }
 
 fn csv_page(assets: Vec<Asset>, _: bool) -> Result<String, serde_json::Error> {
@@ -229,44 +155,20 @@ fn csv_row(asset: &Asset) -> [String; COLUMNS.len()] {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use service::ServiceError;
-    use tokio::sync::Semaphore;
-
     use super::*;
-    use crate::api::asset_view::tests::asset;
+    use crate::{api::asset_view::tests::asset, file::tests::pieces};
 
-    async fn file(pages: Vec<service::Result<Vec<Asset>>>, write: WritePage) -> Vec<Result<String, ()>> {
-        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let pieces = chunks(stream::iter(pages), "[".to_owned(), "\n]\n", write, "req_1".to_owned(), permit);
-        pieces
-            .map(|piece| piece.map(|b| String::from_utf8(b.to_vec()).unwrap()).map_err(|_| ()))
-            .collect()
-            .await
-    }
-
-    fn whole(pieces: Vec<Result<String, ()>>) -> String {
-        pieces.into_iter().collect::<Result<Vec<_>, _>>().unwrap().concat()
+    async fn whole(pages: Vec<Vec<Asset>>) -> Vec<serde_json::Value> {
+        let pieces = pieces(pages.into_iter().map(Ok).collect(), json_page).await;
+        let text = pieces.into_iter().collect::<Result<Vec<_>, _>>().unwrap().concat();
+        serde_json::from_str(&text).unwrap()
     }
 
     #[tokio::test]
     async fn json_pages_make_one_array() {
-        let pages = vec![Ok(vec![]), Ok(vec![asset(), asset()]), Ok(vec![asset()])];
-        let text = whole(file(pages, json_page).await);
-        let items: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+        let items = whole(vec![vec![], vec![asset(), asset()], vec![asset()]]).await;
         assert_eq!(items.len(), 3);
-        let nothing: Vec<serde_json::Value> =
-            serde_json::from_str(&whole(file(vec![Ok(vec![])], json_page).await)).unwrap();
-        assert!(nothing.is_empty());
-    }
-
-    #[tokio::test]
-    async fn an_error_in_the_middle_ends_the_file_without_its_end() {
-        let pages = vec![Ok(vec![asset()]), Err(ServiceError::NotFound { what: "asset" }), Ok(vec![asset()])];
-        let pieces = file(pages, json_page).await;
-        assert_eq!(pieces.len(), 3);
-        assert!(pieces.last().is_some_and(Result::is_err));
+        assert!(whole(vec![vec![]]).await.is_empty());
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl Accounts {
 }
 
 /// Someone at the server's own console, with every right.
-pub(super) fn console(tenant: TenantId) -> Ctx {
+pub(crate) fn console(tenant: TenantId) -> Ctx {
     let actor = Actor {
         kind: ActorKind::Operator,
         user: None,

@@ -3,7 +3,7 @@
 //! A chain alone proves nothing against somebody who writes all of it anew. A checkpoint outside does: what was sealed up
 //! to it must still be there, and the same.
 
-use std::{fmt, path::Path};
+use std::fmt;
 
 use domain::{Time, id::TenantId};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
@@ -22,17 +22,8 @@ use crate::{
 pub struct CheckpointKey(Ed25519KeyPair);
 
 impl CheckpointKey {
-    /// Reads the key file; makes one if there is none. Refuses a file that others can read.
-    pub fn load_or_create(path: &Path) -> std::result::Result<CheckpointKey, RootKeyError> {
-        CheckpointKey::from_seed(&RootKey::load_or_create(path)?)
-    }
-
-    /// Reads 32 bytes in base64.
-    pub fn from_base64(text: &str) -> std::result::Result<CheckpointKey, RootKeyError> {
-        CheckpointKey::from_seed(&RootKey::from_base64(text)?)
-    }
-
-    pub(super) fn from_seed(seed: &RootKey) -> std::result::Result<CheckpointKey, RootKeyError> {
+    /// From 32 bytes that are kept as a root key is.
+    pub fn from_seed(seed: &RootKey) -> std::result::Result<CheckpointKey, RootKeyError> {
         Ed25519KeyPair::from_seed_unchecked(seed.bytes())
             .map(CheckpointKey)
             .map_err(|_| RootKeyError::Malformed)

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use domain::{
     Actor, ActorKind, Ctx, Time,
     audit::{AuditEntry, AuditFilter, Outcome},
@@ -7,6 +5,7 @@ use domain::{
     id::{TenantId, TypedId, UserId},
     page::PageRequest,
 };
+use futures::future::join_all;
 use secrecy::SecretString;
 use serde_json::json;
 
@@ -250,41 +249,29 @@ on_both_engines! {
 
     async fn many_writers_and_sealers_break_nothing(test) {
         install(&test.store).await;
-        let store = Arc::new(test.store.clone());
-        let mut tasks = Vec::new();
-        for writer in 0..32_i64 {
-            let store = Arc::clone(&store);
-            tasks.push(tokio::spawn(async move {
-                for n in 0..8 {
-                    let tenant = ctx(1, Time(NOON.0 + n));
-                    let tenant = store.tenant(&tenant);
-                    let mut tx = tenant.db().begin().await.unwrap();
-                    let act = Act::new("thing.change").with("n", json!([writer, n]));
-                    tenant.record(&mut tx, act).await.unwrap();
-                    // Each third is taken back.
-                    if (writer + n) % 3 != 0 {
-                        tx.commit().await.unwrap();
-                    }
+        let store = &test.store;
+        let writer = async |writer: i64| {
+            for n in 0..8 {
+                let tenant = ctx(1, Time(NOON.0 + n));
+                let tenant = store.tenant(&tenant);
+                let mut tx = tenant.db().begin().await.unwrap();
+                let act = Act::new("thing.change").with("n", json!([writer, n]));
+                tenant.record(&mut tx, act).await.unwrap();
+                // Each third is taken back.
+                if (writer + n) % 3 != 0 {
+                    tx.commit().await.unwrap();
                 }
-                0
-            }));
-        }
-        for _ in 0..2 {
-            let store = Arc::clone(&store);
-            tasks.push(tokio::spawn(async move {
-                let mut sealed = 0;
-                for _ in 0..40 {
-                    sealed += store.tenant(&ctx(1, NOON)).audit().seal().await.unwrap();
-                    tokio::task::yield_now().await;
-                }
-                sealed
-            }));
-        }
-        for task in tasks {
-            task.await.unwrap();
-        }
+            }
+        };
+        let sealer = async || {
+            for _ in 0..40 {
+                store.tenant(&ctx(1, NOON)).audit().seal().await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::join!(join_all((0..32).map(writer)), sealer(), sealer());
         while store.tenant(&ctx(1, NOON)).audit().seal().await.unwrap() > 0 {}
-        let report = verify(&store, &[]).await;
+        let report = verify(store, &[]).await;
         let kept = (0..32).flat_map(|w| (0..8).map(move |n| w + n)).filter(|sum| sum % 3 != 0).count();
         assert_eq!((report.sealed, report.unsealed, report.bad), (kept as i64, 0, None));
     }
