@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -39,8 +40,28 @@ pub(crate) fn hand_over() -> Result<Option<ExitCode>> {
     Ok(Some(process::exit_code(process::status(command)?)))
 }
 
+/// The release binary, where that is measured.
+static RELEASE: OnceLock<PathBuf> = OnceLock::new();
+
+/// Builds the release binary, and measures it in place of the other from now on.
+pub(crate) fn measure_release() -> Result<()> {
+    process::succeed(process::cargo(["build", "--quiet", "--release", "--package", "fleetgate"]))?;
+    let path = process::target_directory()?.join("release").join("fleetgate");
+    // Set once: `bench start` asks once.
+    let _already_set = RELEASE.set(path);
+    Ok(())
+}
+
+/// Which build is measured.
+pub(crate) fn profile() -> &'static str {
+    if RELEASE.get().is_some() { "release" } else { PROFILE }
+}
+
 /// Where the programs are: beside this one, which [`hand_over`] has built with them.
 pub(crate) fn program(name: &str) -> Result<PathBuf> {
+    if let Some(path) = RELEASE.get().filter(|_| name == "fleetgate") {
+        return Ok(path.clone());
+    }
     let own = env::current_exe().context("cannot find this program's file")?;
     let path = own.with_file_name(name);
     if !path.is_file() {

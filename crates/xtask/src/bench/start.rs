@@ -1,8 +1,6 @@
 //! `bench start`: from the start of the program to its first answer, and what it weighs at rest.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,10 +9,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::http::Client;
-use super::programs::{Database, Home, PROFILE, Server, program};
+use super::programs::{Database, Home, Server, measure_release, profile, program};
 use super::rig::Rig;
 use super::{rounded, system};
-use crate::process;
 
 /// Starts of each kind; the median counts.
 const RUNS: usize = 7;
@@ -30,9 +27,9 @@ pub(crate) struct Options {
     /// Assets in the existing folder
     #[arg(long, default_value_t = 1_000)]
     assets: usize,
-    /// Build the release binary for its size (minutes); else a stripped copy of the measured one
+    /// Build the release binary (minutes) and measure that, with its link-time optimisation
     #[arg(long)]
-    release_size: bool,
+    release: bool,
 }
 
 /// One line of output.
@@ -55,6 +52,9 @@ struct Line {
 }
 
 pub(super) fn run(options: &Options) -> Result<()> {
+    if options.release {
+        measure_release()?;
+    }
     let fsyncs_per_s = system::fsyncs_per_s(&std::env::temp_dir())?;
     let mut empty = Vec::new();
     let mut idle_empty_mb = 0.0;
@@ -87,7 +87,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let (server, _) = ready(&home)?;
     let idle_mb = idle(&server)?;
     server.stop()?;
-    let (binary, binary_mb) = size(&home, options.release_size)?;
+    let (binary, binary_mb) = size()?;
     let line = Line {
         bench: "start",
         assets: options.assets,
@@ -145,17 +145,7 @@ fn median(times: &[f64]) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
 }
 
-/// Which binary it is, and how large without symbols.
-fn size(home: &Home, is_release: bool) -> Result<(&'static str, f64)> {
-    let megabytes = |path: &Path| -> Result<f64> { Ok(rounded(fs::metadata(path)?.len() as f64 / 1e6)) };
-    if is_release {
-        process::succeed(process::cargo(["build", "--quiet", "--release", "--package", "fleetgate"]))?;
-        let path = process::target_directory()?.join("release").join("fleetgate");
-        return Ok(("release", megabytes(&path)?));
-    }
-    let copy = home.data().join("stripped");
-    let mut strip = Command::new("strip");
-    strip.arg("-o").arg(&copy).arg(program("fleetgate")?);
-    process::succeed(strip)?;
-    Ok((PROFILE, megabytes(&copy)?))
+/// Which binary it is, and how large.
+fn size() -> Result<(&'static str, f64)> {
+    Ok((profile(), rounded(fs::metadata(program("fleetgate")?)?.len() as f64 / 1e6)))
 }
