@@ -253,7 +253,7 @@ impl Db {
     /// Starts a transaction that may write. On SQLite it takes its turn on the one write connection.
     pub(crate) async fn begin(&self) -> Result<Tx> {
         let inner = match &self.pools {
-            Pools::Sqlite { write, .. } => TxInner::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+            Pools::Sqlite { write, .. } => TxInner::Sqlite(begin_sqlite(write).await?),
             Pools::Postgres(pool) => TxInner::Postgres(begin_postgres(pool, "BEGIN".to_owned()).await?),
         };
         Ok(Tx { inner, statements: Arc::clone(&self.statements) })
@@ -447,6 +447,23 @@ impl Tx {
             TxInner::Postgres(tx) => tx.commit().await?,
         }
         Ok(())
+    }
+}
+
+/// Begins a transaction on the one write connection.
+///
+/// When a disk is full or fails, SQLite takes a transaction back by itself. The driver then cannot, and believes it open
+/// for ever: such a connection is given up, and the pool opens another.
+async fn begin_sqlite(pool: &SqlitePool) -> std::result::Result<Transaction<'static, Sqlite>, sqlx::Error> {
+    const BEGIN: &str = "BEGIN IMMEDIATE";
+    match pool.begin_with(BEGIN).await {
+        Err(sqlx::Error::InvalidSavePointStatement) => {
+            if let Err(error) = pool.acquire().await?.close().await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a broken connection did not close");
+            }
+            pool.begin_with(BEGIN).await
+        }
+        other => other,
     }
 }
 

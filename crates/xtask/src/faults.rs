@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 use crate::bench::programs;
 use crate::process;
 
+mod house;
 mod register;
 mod sync;
 
@@ -24,6 +25,8 @@ pub(crate) struct Options {
 enum What {
     /// Kill the server (-9) in the middle of a device sync, again and again
     Sync(sync::Options),
+    /// Kill servers under mixed writes, two on one database, full disks, failing fsync, a tampered audit log
+    House(house::Options),
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
@@ -33,5 +36,6 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     }
     match &options.what {
         What::Sync(options) => sync::run(options),
+        What::House(options) => house::run(options),
     }
 }

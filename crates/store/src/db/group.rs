@@ -7,7 +7,7 @@
 use sqlx::{SqlStr, Sqlite, SqlitePool, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
-use super::Value;
+use super::{Value, begin_sqlite};
 use crate::{
     error::{Result, StoreError},
     spawn,
@@ -54,7 +54,7 @@ async fn work(pool: SqlitePool, mut waiting: mpsc::Receiver<Write>) {
     let mut group = Vec::with_capacity(MOST);
     while waiting.recv_many(&mut group, MOST).await > 0 {
         // What came while the connection was taken joins the group.
-        let begun = pool.begin_with("BEGIN IMMEDIATE").await;
+        let begun = begin_sqlite(&pool).await;
         while group.len() < MOST {
             match waiting.try_recv() {
                 Ok(write) => group.push(write),
@@ -106,13 +106,40 @@ fn answer_all(answers: impl Iterator<Item = oneshot::Sender<Result<u64>>>, error
 mod tests {
     use futures::future::join_all;
 
-    use crate::{db::args, error::StoreError, on_both_engines, sql::statements};
+    use crate::{
+        db::{Text, args},
+        error::StoreError,
+        on_both_engines,
+        sql::statements,
+    };
 
     statements! {
         INSERT = [
             "INSERT INTO login_throttle (key_hash, failures, window_started_at, blocked_until) VALUES ($1, 1, 1, 1)"
         ];
         COUNT = ["SELECT COUNT(*) FROM login_throttle"];
+        FORGET = ["DELETE FROM login_throttle"];
+    }
+
+    #[tokio::test]
+    async fn after_a_full_disk_the_writer_works_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = crate::testing::sqlite(folder.path()).await.store;
+        let large = || args!["x".repeat(100_000)];
+        for _ in 0..3 {
+            // The limit goes with the connection.
+            let mut tx = store.db.begin().await.unwrap();
+            tx.run(Text::Composed("PRAGMA max_page_count = 1".to_owned()), args![]).await.unwrap();
+            assert!(tx.run(&INSERT, large()).await.is_err(), "the disk is full");
+            drop(tx);
+            let mut tx = store.db.begin().await.unwrap();
+            tx.run(Text::Composed("PRAGMA max_page_count = 1".to_owned()), args![]).await.unwrap();
+            tx.commit().await.unwrap();
+            let failed = join_all((0..3).map(|_| store.db.write(&INSERT, large()))).await;
+            assert!(failed.iter().all(Result::is_err), "{failed:?}");
+            store.db.write(&FORGET, args![]).await.unwrap();
+            store.db.write(&INSERT, args!["small"]).await.unwrap();
+        }
     }
 
     on_both_engines! {
@@ -124,7 +151,7 @@ mod tests {
             let failed = results.iter().filter(|r| matches!(r, Err(StoreError::Conflict { .. }))).count();
             assert_eq!((failed, results.iter().filter(|r| r.is_ok()).count()), (20, 180));
             assert_eq!(db.one::<(i64,)>(&COUNT, args![]).await.unwrap().0, 180);
-            assert_eq!(ALL.len(), 2);
+            assert_eq!(ALL.len(), 3);
         }
     }
 }

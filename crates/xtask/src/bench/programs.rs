@@ -92,17 +92,28 @@ pub(crate) struct Home {
     /// Kept for its drop, after that of the folder.
     _remover: Remover,
     pub(crate) database: Database,
+    /// Variables for every program of this installation.
+    more: Vec<(&'static str, String)>,
 }
 
 impl Home {
     pub(crate) fn new(database: Database) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("fleetgate-bench-").tempdir()?;
         let remover = Remover::of(folder.path())?;
-        Ok(Self { folder, _remover: remover, database })
+        Ok(Self { folder, _remover: remover, database, more: Vec::new() })
     }
 
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
+    }
+
+    /// Sets a variable for every program from now on.
+    pub(crate) fn set(&mut self, name: &'static str, value: String) {
+        self.more.push((name, value));
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(crate) fn sqlite_file(&self) -> PathBuf {
@@ -120,6 +131,7 @@ impl Home {
             .env("FLEETGATE_LISTEN", "127.0.0.1:0")
             .env("FLEETGATE_OUTBOUND_ALLOW", "127.0.0.1/32")
             .env("FLEETGATE_LOG_LEVEL", "warn")
+            .envs(self.more.iter().map(|(name, value)| (*name, value)))
             .current_dir(self.folder.path());
         if let Database::Postgres(addresses) = &self.database {
             command.env("FLEETGATE_DATABASE_URL", &addresses.app);
