@@ -6,6 +6,7 @@
 mod api;
 mod audit;
 mod backup;
+mod canary;
 mod cli;
 mod coverage;
 mod demo;
