@@ -1,7 +1,7 @@
 //! Automation of the repository: every command a developer or CI needs, in Rust and without extra tools.
 //!
 //! One file per command. Checks live here so that a fresh machine needs Rust (and Node once there are pages)
-//! and nothing else; nextest and cargo-deny are used where present. Nothing here installs software: a missing
+//! and nothing else; nextest and cargo-deny are used where present. Nothing here installs software on the machine: a missing
 //! optional piece is named together with the command that installs it.
 
 use std::process::ExitCode;
@@ -17,6 +17,7 @@ mod pages;
 mod pg;
 mod process;
 mod run;
+mod schemathesis;
 mod test;
 mod tidy;
 
@@ -45,6 +46,8 @@ enum Command {
     Bench(bench::Options),
     /// Kill and disturb the programs at work, and count what is left
     Faults(faults::Options),
+    /// Call the REST interface with what its document allows, and what it does not (Python's schemathesis)
+    Schemathesis(schemathesis::Options),
     /// Own one PostgreSQL cluster until standard input ends
     #[command(hide = true)]
     PgGuard,
@@ -70,6 +73,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Dist => dist::run(),
         Command::Bench(options) => bench::run(&options),
         Command::Faults(options) => faults::run(&options),
+        Command::Schemathesis(options) => schemathesis::run(&options),
         Command::PgGuard => pg::guard::run(),
     }
 }
