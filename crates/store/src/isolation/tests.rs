@@ -68,6 +68,42 @@ async fn settings(tx: Vec<Tx>) -> BTreeSet<Option<String>> {
 mod postgres {
     use super::*;
 
+    /// What partitioning and distribution by tenant ask of a table: every unique key holds the tenant, and so does every
+    /// reference to another table of tenants.
+    #[tokio::test]
+    async fn every_key_of_a_tenants_table_holds_the_tenant() {
+        let test = testing::postgres().await;
+        let db = test.store.before_tenant();
+        let lacking: Vec<(String, String)> = db
+            .all(
+                text(
+                    "SELECT CAST(t.relname AS TEXT), CAST(i.relname AS TEXT) FROM pg_index x \
+                     JOIN pg_class t ON t.oid = x.indrelid JOIN pg_class i ON i.oid = x.indexrelid \
+                     JOIN pg_attribute a ON a.attrelid = t.oid AND a.attname = 'tenant_id' \
+                     WHERE t.relnamespace = 'public'::regnamespace AND t.relrowsecurity AND x.indisunique \
+                     AND NOT a.attnum = ANY (x.indkey) ORDER BY 1, 2",
+                ),
+                args![],
+            )
+            .await
+            .unwrap();
+        assert_eq!(lacking, [], "unique keys without the tenant");
+        let loose: Vec<(String, String)> = db
+            .all(
+                text(
+                    "SELECT CAST(t.relname AS TEXT), CAST(c.conname AS TEXT) FROM pg_constraint c \
+                     JOIN pg_class t ON t.oid = c.conrelid JOIN pg_class f ON f.oid = c.confrelid \
+                     JOIN pg_attribute a ON a.attrelid = t.oid AND a.attname = 'tenant_id' \
+                     WHERE c.contype = 'f' AND t.relrowsecurity AND f.relrowsecurity \
+                     AND NOT a.attnum = ANY (c.conkey) ORDER BY 1, 2",
+                ),
+                args![],
+            )
+            .await
+            .unwrap();
+        assert_eq!(loose, [], "references without the tenant");
+    }
+
     #[tokio::test]
     async fn every_table_is_protected_or_known_not_to_be() {
         let test = testing::postgres().await;
