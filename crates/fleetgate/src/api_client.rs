@@ -95,6 +95,11 @@ impl ApiClient {
         self.answer(self.request(Method::POST, path, &Query::new()).timeout(ANSWER_LIMIT).json(body)).await
     }
 
+    /// Sets what `path` names.
+    pub(crate) async fn put(&self, path: &[&str], body: &Value) -> Result<Answer, Failure> {
+        self.answer(self.request(Method::PUT, path, &Query::new()).timeout(ANSWER_LIMIT).json(body)).await
+    }
+
     /// Changes what `path` names.
     pub(crate) async fn patch(&self, path: &[&str], body: &Value) -> Result<Answer, Failure> {
         self.answer(self.request(Method::PATCH, path, &Query::new()).timeout(ANSWER_LIMIT).json(body)).await

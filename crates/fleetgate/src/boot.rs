@@ -330,7 +330,7 @@ pub(crate) fn service_failure(error: service::ServiceError) -> Failure {
     let (exit, code) = match &error {
         E::NotFound { .. } => (Exit::NotFound, "not_found"),
         E::Invalid { code, .. } | E::Conflict { code, .. } => (Exit::Refused, *code),
-        E::Unauthenticated { code, .. } => (Exit::SignIn, *code),
+        E::Unauthenticated { code, .. } | E::ProofNeeded { code, .. } => (Exit::SignIn, *code),
         E::Forbidden(_) => (Exit::SignIn, "permission_missing"),
         E::Provider(source) => (Exit::Rmm, source.problem.code.as_str()),
         E::Throttled { .. } => (Exit::Failure, "throttled"),

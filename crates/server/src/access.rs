@@ -10,6 +10,7 @@ use axum::{
 };
 use domain::auth::Permission;
 use http::{Method, StatusCode};
+use service::account::Limit;
 
 use crate::{
     app::AppState,
@@ -47,9 +48,15 @@ pub(crate) const TABLE: &[(&str, &str, Access)] = &[
     ("GET",    "/api/v1/setup", Access::Open),
     ("POST",   "/api/v1/setup", Access::Open),
     ("POST",   "/api/v1/session", Access::Open),
+    ("POST",   "/api/v1/session/second-factor", Access::Open), // with a challenge
     ("DELETE", "/api/v1/session", Access::SignedIn),
+    ("POST",   "/api/v1/session/step-up", Access::SignedIn),
     ("GET",    "/api/v1/me", Access::SignedIn),
     ("PUT",    "/api/v1/me/password", Access::SignedIn),
+    ("POST",   "/api/v1/me/totp", Access::SignedIn),
+    ("DELETE", "/api/v1/me/totp", Access::SignedIn),
+    ("POST",   "/api/v1/me/totp/confirm", Access::SignedIn),
+    ("POST",   "/api/v1/me/recovery-codes", Access::SignedIn),
     ("GET",    "/api/v1/me/sessions", Access::SignedIn),
     ("DELETE", "/api/v1/me/sessions", Access::SignedIn),
     ("DELETE", "/api/v1/me/sessions/{id}", Access::SignedIn),
@@ -61,6 +68,7 @@ pub(crate) const TABLE: &[(&str, &str, Access)] = &[
     ("GET",    "/api/v1/users/{id}", USERS),
     ("PATCH",  "/api/v1/users/{id}", USERS),
     ("POST",   "/api/v1/users/{id}/password", USERS),
+    ("DELETE", "/api/v1/users/{id}/second-factors", USERS),
     ("GET",    "/api/v1/users/{id}/sessions", USERS),
     ("DELETE", "/api/v1/users/{id}/sessions", USERS),
     ("DELETE", "/api/v1/users/{id}/sessions/{session_id}", USERS),
@@ -68,6 +76,7 @@ pub(crate) const TABLE: &[(&str, &str, Access)] = &[
     ("POST",   "/api/v1/roles", USERS),
     ("PATCH",  "/api/v1/roles/{id}", USERS),
     ("DELETE", "/api/v1/roles/{id}", USERS),
+    ("PUT",    "/api/v1/roles/{id}/second-factor", USERS),
     ("GET",    "/api/v1/tokens", Access::SignedIn),
     ("POST",   "/api/v1/tokens", Access::SignedIn),
     ("DELETE", "/api/v1/tokens/{id}", Access::SignedIn),
@@ -116,6 +125,37 @@ pub(crate) const TABLE: &[(&str, &str, Access)] = &[
     ("GET",    "/api/v1/events", READ),
 ];
 
+/// What every limited sign-in may call: to see who it is and what is to be done, and to leave.
+const LIMITED: [(&str, &str); 2] = [("GET", "/api/v1/me"), ("DELETE", "/api/v1/session")];
+
+/// With what the limit is lifted. What stands neither here nor above is refused.
+fn remedy(limit: Limit) -> &'static [(&'static str, &'static str)] {
+    match limit {
+        Limit::ChangePassword => &[("PUT", "/api/v1/me/password")],
+        Limit::EnrolSecondFactor => &[("POST", "/api/v1/me/totp"), ("POST", "/api/v1/me/totp/confirm")],
+    }
+}
+
+/// Refuses what a limited sign-in may not call.
+fn check_limit(limit: Option<Limit>, method: &str, path: &str) -> Result<(), ApiError> {
+    let Some(limit) = limit else { return Ok(()) };
+    let method = if method == "HEAD" { "GET" } else { method };
+    if LIMITED.iter().chain(remedy(limit)).any(|allowed| *allowed == (method, path)) {
+        return Ok(());
+    }
+    let (code, detail) = match limit {
+        Limit::ChangePassword => (
+            "password_change_needed",
+            "somebody else chose your password; change it first (`PUT /api/v1/me/password`)",
+        ),
+        Limit::EnrolSecondFactor => (
+            "second_factor_needed",
+            "your role asks for a second factor; set up an authenticator app first (`POST /api/v1/me/totp`)",
+        ),
+    };
+    Err(ApiError::new(StatusCode::FORBIDDEN, code, detail))
+}
+
 /// The rule for an operation.
 pub(crate) fn rule(method: &str, path: &str) -> Option<Access> {
     let method = if method == "HEAD" { "GET" } else { method };
@@ -149,6 +189,7 @@ pub(crate) async fn authorize(
         return Ok(next.run(request).await);
     }
     let caller = session::authenticate(&app, request.headers(), &meta).await?;
+    check_limit(caller.limit, request.method().as_str(), path)?;
     if let Access::Needs(permission) = access
         && !caller.ctx.actor.permissions.has(permission)
     {
@@ -207,6 +248,7 @@ mod tests {
             ("GET", "/api/v1/setup"),
             ("POST", "/api/v1/setup"),
             ("POST", "/api/v1/session"),
+            ("POST", "/api/v1/session/second-factor"),
         ];
         assert_eq!(open, known);
     }
@@ -217,6 +259,26 @@ mod tests {
         for (method, path, access) in TABLE.iter().filter(|row| row.0 != "GET") {
             assert!(!matches!(access, Access::Needs(p) if reading.contains(p)), "{method} {path}");
         }
+    }
+
+    #[test]
+    fn a_limited_sign_in_can_mend_that_and_nothing_else() {
+        for (limit, code, remedies) in [
+            (Limit::ChangePassword, "password_change_needed", 1),
+            (Limit::EnrolSecondFactor, "second_factor_needed", 2),
+        ] {
+            let allowed = |row: &&(&str, &str, Access)| match check_limit(Some(limit), row.0, row.1) {
+                Ok(()) => true,
+                Err(error) => {
+                    assert_eq!((error.status.as_u16(), error.code.as_str()), (403, code));
+                    false
+                }
+            };
+            assert_eq!(TABLE.iter().filter(allowed).count(), LIMITED.len() + remedies, "{limit:?}");
+            assert!(check_limit(Some(limit), "HEAD", "/api/v1/me").is_ok());
+            assert!(check_limit(Some(limit), "GET", "").is_err());
+        }
+        assert!(TABLE.iter().all(|row| check_limit(None, row.0, row.1).is_ok()));
     }
 
     #[test]

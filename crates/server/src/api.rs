@@ -7,6 +7,7 @@ pub(crate) mod asset_view;
 pub(crate) mod audit;
 pub(crate) mod client;
 pub(crate) mod export;
+pub(crate) mod factor;
 pub(crate) mod integration;
 pub(crate) mod integration_view;
 pub(crate) mod organization;

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use axum::extract::FromRequestParts;
 use domain::{Ctx, Time, id::SessionId};
 use http::{header, request::Parts};
+use service::account::Limit;
 
 use crate::{clock, edge::Arrival, error::ApiError, session::Credential};
 
@@ -46,6 +47,8 @@ pub(crate) struct Caller {
     pub(crate) ctx: Ctx,
     /// The sign-in; none with a token.
     pub(crate) session: Option<SessionId>,
+    /// What the sign-in may do alone until it is done.
+    pub(crate) limit: Option<Limit>,
     pub(crate) credential: Credential,
 }
 

@@ -208,6 +208,9 @@ impl From<ServiceError> for ApiError {
             ServiceError::Unauthenticated { code, message } => {
                 ApiError::new(StatusCode::UNAUTHORIZED, code, message)
             }
+            ServiceError::ProofNeeded { code, message } => {
+                ApiError::new(StatusCode::FORBIDDEN, code, message)
+            }
             ServiceError::Forbidden(permission) => missing_permission(permission),
             ServiceError::Throttled { wait_s } => {
                 let mut error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "throttled", message);
@@ -274,6 +277,8 @@ mod tests {
         check(ServiceError::conflict("secret_required", "x"), 409, "secret_required");
         let message = "x".to_owned();
         check(ServiceError::Unauthenticated { code: "bad_credentials", message }, 401, "bad_credentials");
+        let message = "x".to_owned();
+        check(ServiceError::ProofNeeded { code: "step_up_needed", message }, 403, "step_up_needed");
         check(ServiceError::Unavailable(cause()), 503, "database_unavailable");
     }
 

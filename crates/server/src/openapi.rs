@@ -140,7 +140,11 @@ fn require_all(schema: &mut Value) {
 const FAILURES: [(&str, &str, &str); 9] = [
     ("400", "Unreadable", "A parameter, the JSON or a field cannot be read"),
     ("401", "NotSignedIn", "Not signed in, or the token is not accepted"),
-    ("403", "Forbidden", "A permission is missing, or the request came from another site"),
+    (
+        "403",
+        "Forbidden",
+        "A permission is missing, the sign-in is limited, or the request came from another site",
+    ),
     ("404", "NotFound", "Nothing by this id"),
     ("413", "TooLarge", "The body is too large"),
     ("415", "OtherType", "The body is of another content type"),
@@ -161,10 +165,9 @@ fn complete_operation(path: &str, access: Option<Access>, operation: &mut Value)
     };
     if let Some(Access::Needs(permission)) = access {
         operation["x-permission"] = json!(permission.name());
-        statuses.push("403");
     }
     if access != Some(Access::Open) {
-        statuses.extend(["401", "503"]);
+        statuses.extend(["401", "403", "503"]);
     }
     if path.contains("{id}") {
         statuses.push("404");

@@ -61,7 +61,7 @@ pub(crate) async fn identify(
         Via::Session(id) => Some(id),
         Via::Token(_) => None,
     };
-    Ok(Caller { ctx, session, credential })
+    Ok(Caller { ctx, session, credential, limit: found.limit })
 }
 
 /// The credential of a request, if it has one.

@@ -193,6 +193,8 @@ wire_names! {
     ActorKind, domain::ActorKind, domain::ActorKind::ALL;
     /// What came of an act.
     Outcome, domain::audit::Outcome, domain::audit::Outcome::ALL;
+    /// A kind of second factor.
+    SecondFactor, service::account::Factor, service::account::Factor::ALL;
     /// A right.
     Permission, domain::auth::Permission, domain::auth::Permission::ALL.to_vec();
     /// How one line of a check ended.

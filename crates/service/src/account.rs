@@ -1,13 +1,18 @@
 //! Accounts: set-up, sign-in, sessions, tokens, passwords, and who manages them.
 //!
+//! A sign-in has one step or, where there is a second factor, two. Where somebody else chose the password, or the role asks
+//! for a second factor that is not there, it is limited to mending that ([`Limit`]), and holds no right until then.
+//!
 //! Who may not come in learns no more than that: an unknown address, a wrong password and a disabled account take the
 //! same work and get the same answer, and so do unknown, expired and revoked tokens. The log tells them apart.
 
 pub(crate) mod console;
+mod factor;
 mod password;
 mod people;
 mod role;
 mod session;
+mod step_up;
 mod token;
 
 use domain::{
@@ -15,8 +20,10 @@ use domain::{
     auth::{Permissions, Role, RoleKey, TokenKind},
     id::{SessionId, TenantId, UserId},
 };
-use secrecy::SecretString;
-pub use store::people::{FIRST_TENANT, SessionInfo, SetupState, TenantInfo, TokenInfo, User};
+use secrecy::{ExposeSecret, SecretString};
+pub use store::people::{
+    FIRST_TENANT, Limit, SecondFactorRule, SessionInfo, SetupState, TenantInfo, TokenInfo, User,
+};
 use store::{
     Store, StoreError,
     audit::Act,
@@ -28,9 +35,11 @@ use crate::{
     clock,
     error::{Result, ServiceError, named},
 };
+pub use factor::{Challenge, Confirmed, Factor, SignIn, TotpEnrolment};
 use password::Hasher;
 pub use people::UserPatch;
 pub use role::{RoleRequest, RoleWithHolders};
+pub use step_up::Proof;
 pub use token::TokenRequest;
 
 /// The longest e-mail address, by RFC 5321.
@@ -65,6 +74,8 @@ pub struct Authenticated {
     pub actor: Actor,
     /// What let them in.
     pub via: Via,
+    /// What they may do alone until it is done. The actor holds no right then.
+    pub limit: Option<Limit>,
 }
 
 /// What let somebody in.
@@ -95,6 +106,8 @@ pub struct Me {
     pub kind: ActorKind,
     /// What it may do.
     pub permissions: Permissions,
+    /// Recovery codes that are not used yet.
+    pub recovery_codes_left: u64,
 }
 
 /// An account to create.
@@ -149,7 +162,7 @@ impl Accounts {
         match self.store.complete_setup(token, &admin, now).await.map_err(email_taken)? {
             Setup::Done(user) => {
                 info!(user.id = %user.id, "set-up is closed: `{}` is the first admin", user.id);
-                self.let_in(user, user_agent, now).await
+                self.let_in(*user, None, user_agent, now).await
             }
             Setup::WrongToken | Setup::Closed => Err(self.setup_refused().await?),
         }
@@ -169,47 +182,52 @@ impl Accounts {
         })
     }
 
-    /// Lets somebody in with e-mail address and password.
+    /// The first step: e-mail address and password. It lets in whoever has no second factor.
     pub async fn sign_in(
         &self,
         email: &str,
         password: SecretString,
         address: &str,
         user_agent: Option<&str>,
-    ) -> Result<SignedIn> {
+    ) -> Result<SignIn> {
         let now = clock::now();
         self.admit(email, Some(address), now).await?;
         let login = self.store.find_login(email, now).await?;
         let (user, password_hash) = login.unzip();
         let fits = self.hasher.verify(password, password_hash).await?;
-        let known = user.as_ref().map(|user| (user.tenant, user.id));
+        let known = user.as_ref().map(Known::of);
         let Some(user) = user.filter(|user| fits && user.disabled_at.is_none()) else {
             info!(fits, "a sign-in was refused");
-            self.note_refusal(known, fits, address, now).await?;
+            let rule = match (&known, fits) {
+                (None, _) => "unknown_user",
+                (Some(_), false) => "wrong_password",
+                (Some(_), true) => "disabled_user",
+            };
+            self.note_refusal(known, rule, address, now).await?;
             return Err(ServiceError::Unauthenticated {
                 code: "bad_credentials",
                 message: "e-mail address or password is wrong".to_owned(),
             });
         };
         self.store.sign_in_succeeded(email, Some(address)).await?;
-        self.let_in(user, user_agent, now).await
+        let factors = Factor::of(&user);
+        if factors.is_empty() {
+            return Ok(SignIn::Done(Box::new(self.let_in(user, Some(address), user_agent, now).await?)));
+        }
+        let (secret, expires_at) = self.store.create_challenge(&user, now).await?;
+        Ok(SignIn::Challenged(Challenge { secret, expires_at, factors }))
     }
 
     /// For the audit log. An unknown address is work for the database like a known one, and is noted in the first tenant; what
     /// was typed is not, because it may be a password in the wrong field.
     async fn note_refusal(
         &self,
-        known: Option<(TenantId, UserId)>,
-        fits: bool,
+        known: Option<Known>,
+        rule: &'static str,
         address: &str,
         now: Time,
     ) -> Result<()> {
-        let rule = match (known, fits) {
-            (None, _) => "unknown_user",
-            (Some(_), false) => "wrong_password",
-            (Some(_), true) => "disabled_user",
-        };
-        let tenant = known.map_or(FIRST_TENANT, |(tenant, _)| tenant);
+        let tenant = known.as_ref().map_or(FIRST_TENANT, |known| known.tenant);
         let actor = Actor {
             kind: ActorKind::Person,
             user: None,
@@ -219,15 +237,14 @@ impl Accounts {
         };
         let ctx = Ctx { tenant, actor, request_id: String::new(), now };
         let mut act = Act::new("session.create").refused(rule).with("address", address);
-        if let Some((_, user)) = known {
-            act = act.to(user);
+        if let Some(known) = known {
+            act = act.to(known.user).named(&known.email);
         }
         Ok(self.store.tenant(&ctx).audit().note(act).await?)
     }
 
     /// Ends a session.
     pub async fn sign_out(&self, secret: &SecretString) -> Result<()> {
-        use secrecy::ExposeSecret;
         Ok(self.store.delete_session(secret.expose_secret(), clock::now()).await?)
     }
 
@@ -237,20 +254,24 @@ impl Accounts {
         if found.user.disabled_at.is_some() {
             return Ok(None);
         }
+        let limit = found.user.limit();
         let actor = Actor {
             kind: ActorKind::Person,
             user: Some(found.user.id),
             token: None,
-            permissions: found.user.role.permissions,
+            permissions: limit.map_or(found.user.role.permissions, |_| Permissions::default()),
             name: found.user.email,
         };
-        Ok(Some(Authenticated { tenant: found.user.tenant, actor, via: Via::Session(found.session) }))
+        Ok(Some(Authenticated { tenant: found.user.tenant, actor, via: Via::Session(found.session), limit }))
     }
 
     /// Who the actor of `ctx` is.
     pub async fn me(&self, ctx: &Ctx) -> Result<Me> {
-        let user = self.store.tenant(ctx).users().get(person(ctx)?).await.map_err(named("user"))?;
-        Ok(Me { user, kind: ctx.actor.kind, permissions: ctx.actor.permissions.clone() })
+        let tenant = self.store.tenant(ctx);
+        let user = tenant.users().get(person(ctx)?).await.map_err(named("user"))?;
+        let recovery_codes_left = tenant.factors().recovery_codes_left(user.id).await?;
+        let permissions = ctx.actor.permissions.clone();
+        Ok(Me { user, kind: ctx.actor.kind, permissions, recovery_codes_left })
     }
 
     /// Changes one's own password. All sessions end, and the answer is a new one for this browser.
@@ -267,6 +288,10 @@ impl Accounts {
         let users = self.store.tenant(ctx).users();
         let user = users.get(person(ctx)?).await.map_err(named("user"))?;
         password::check(&new, &user.email)?;
+        if user.password_given_at.is_some() && old.expose_secret() == new.expose_secret() {
+            let same = "this is the password that somebody else chose; choose another";
+            return Err(ServiceError::invalid("password", "weak_password", same));
+        }
         self.admit(&user.email, None, ctx.now).await?;
         let known = users.password_hash(user.id).await?;
         if !self.hasher.verify(old, Some(known)).await? {
@@ -274,7 +299,7 @@ impl Accounts {
         }
         self.store.sign_in_succeeded(&user.email, None).await?;
         users.set_password(user.id, &self.hasher.hash(new).await).await?;
-        self.let_in(user, user_agent, ctx.now).await
+        self.let_in(user, None, user_agent, ctx.now).await
     }
 
     /// Removes ended sessions and forgotten tries: once an hour is enough.
@@ -284,17 +309,16 @@ impl Accounts {
 
     /// Counts a try, or says how long to wait.
     async fn admit(&self, email: &str, address: Option<&str>, now: Time) -> Result<()> {
-        match self.store.admit_sign_in(email, address, now).await? {
-            Admission::Admitted => Ok(()),
-            Admission::Wait { until } => {
-                let wait_s = until.since(now).as_secs() + 1;
-                warn!(wait_s, "a sign-in was braked: too many tries on one account or from one address");
-                Err(ServiceError::Throttled { wait_s })
-            }
-        }
+        admitted(self.store.admit_sign_in(email, address, now).await?, now)
     }
 
-    async fn let_in(&self, user: User, user_agent: Option<&str>, now: Time) -> Result<SignedIn> {
+    async fn let_in(
+        &self,
+        user: User,
+        address: Option<&str>,
+        user_agent: Option<&str>,
+        now: Time,
+    ) -> Result<SignedIn> {
         let actor = Actor {
             kind: ActorKind::Person,
             user: Some(user.id),
@@ -303,8 +327,32 @@ impl Accounts {
             permissions: user.role.permissions.clone(),
         };
         let ctx = Ctx { tenant: user.tenant, actor, request_id: String::new(), now };
-        let session = self.store.tenant(&ctx).sessions().create(user.id, user_agent).await?;
+        let session = self.store.tenant(&ctx).sessions().create_from(user.id, user_agent, address).await?;
         Ok(SignedIn { secret: session.secret, session: session.id, expires_at: session.expires_at, user })
+    }
+}
+
+/// Whose sign-in was refused.
+struct Known {
+    tenant: TenantId,
+    user: UserId,
+    email: String,
+}
+
+impl Known {
+    fn of(user: &User) -> Known {
+        Known { tenant: user.tenant, user: user.id, email: user.email.clone() }
+    }
+}
+
+fn admitted(admission: Admission, now: Time) -> Result<()> {
+    match admission {
+        Admission::Admitted => Ok(()),
+        Admission::Wait { until } => {
+            let wait_s = until.since(now).as_secs() + 1;
+            warn!(wait_s, "a sign-in was braked: too many tries on one account or from one address");
+            Err(ServiceError::Throttled { wait_s })
+        }
     }
 }
 

@@ -42,6 +42,14 @@ pub enum ServiceError {
         /// What to do.
         message: String,
     },
+    /// The actor has to prove first who they are; the message says how.
+    #[error("{message}")]
+    ProofNeeded {
+        /// Stable code.
+        code: &'static str,
+        /// What to do.
+        message: String,
+    },
     /// The actor lacks a permission.
     #[error("this needs the permission `{}`", .0.name())]
     Forbidden(Permission),

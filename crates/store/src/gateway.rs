@@ -45,7 +45,7 @@ impl Store {
         let found: Option<(i64, String)> =
             self.before_tenant().maybe(&FIND_LOGIN, args![email_key(email)]).await?;
         let Some((tenant, user)) = found else { return Ok(None) };
-        let users = self.found(tenant, now).users();
+        let users = handle(self, TenantId(tenant), now).users();
         let user = users.get(read_id::<UserId>(&user)?).await?;
         let password_hash = users.password_hash(user.id).await?;
         Ok(Some((user, password_hash)))
@@ -82,7 +82,7 @@ impl Store {
         let session = SessionId::from_db(&session).map_err(corrupt)?;
         let by = By { kind: ActorKind::Person, user: Some(user), ..By::system() };
         let act = Act::new("session.end").to(user).with("session_id", session.to_string());
-        Tenant { by, ..self.found(tenant, now) }.record(&mut tx, act).await?;
+        Tenant { by, ..handle(self, TenantId(tenant), now) }.record(&mut tx, act).await?;
         tx.commit().await
     }
 
@@ -109,10 +109,11 @@ impl Store {
         }
     }
 
-    /// Removes what is over: ended sessions and forgotten tries. Answers how many rows went.
+    /// Removes what is over: ended sessions and challenges, forgotten tries. Answers how many rows went.
     pub async fn sweep_people(&self, now: Time) -> Result<u64> {
         let sessions = self.before_tenant().write(&DELETE_ENDED, args![now, now - IDLE_TIMEOUT]).await?;
-        Ok(sessions + self.forget_old_tries(now).await?)
+        let challenges = self.forget_ended_challenges(now).await?;
+        Ok(sessions + challenges + self.forget_old_tries(now).await?)
     }
 
     /// All tenants: for work that goes round them.
@@ -120,11 +121,11 @@ impl Store {
         let rows: Vec<(i64, i64)> = self.before_tenant().all(&TENANTS, args![]).await?;
         Ok(rows.into_iter().map(|(id, _)| TenantId(id)).collect())
     }
+}
 
-    /// The handle of a tenant that a look-up of this module led to.
-    fn found(&self, tenant: i64, now: Time) -> Tenant<'_> {
-        Tenant { store: self, id: TenantId(tenant), now, actor: String::new(), by: By::system() }
-    }
+/// The handle of a tenant that a look-up before the tenant led to.
+pub(crate) fn handle(store: &Store, tenant: TenantId, now: Time) -> Tenant<'_> {
+    Tenant { store, id: tenant, now, actor: String::new(), by: By::system() }
 }
 
 /// That a use could not be noted must not keep anybody out: reading goes on where writing fails.

@@ -7,8 +7,9 @@
 use crate::{Store, db::args, error::Result, sql::statements};
 
 /// Tables with a `tenant_id` that are read before the tenant is known, or for all tenants at once. They hold no tenant's
-/// data but the way to it: which account an e-mail address, a session or a token means, what work waits, what is due.
-pub const BEFORE_THE_TENANT: [&str; 5] = ["api_token_hashes", "jobs", "schedules", "sessions", "user_logins"];
+/// data but the way to it: which account an e-mail address, a challenge, a session or a token means, what work waits, what is due.
+pub const BEFORE_THE_TENANT: [&str; 6] =
+    ["api_token_hashes", "jobs", "login_challenges", "schedules", "sessions", "user_logins"];
 
 /// Tables of the whole installation, which have no `tenant_id`; the last is that of the migrations.
 pub const OF_THE_INSTALLATION: [&str; 5] =

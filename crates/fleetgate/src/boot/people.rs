@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use service::{
     ServiceError,
-    account::{Accounts, FIRST_TENANT, NewAccount, TenantInfo, TokenRequest, User},
+    account::{Accounts, FIRST_TENANT, Factor, NewAccount, TenantInfo, TokenRequest, User},
 };
 
 use super::{operator_services, service_failure};
@@ -31,19 +31,41 @@ pub(crate) async fn user(command: UserCommand, config: &Config, output: &Output)
     let services = operator_services(config).await?;
     let accounts = &services.accounts;
     match command {
-        UserCommand::Create { email, name, role, tenant, password } => {
+        UserCommand::Create { email, name, role, tenant, password, own_password } => {
             let tenant = tenant_of(accounts, tenant.as_deref()).await?;
             let password = new_password(password.as_deref())?;
             let name = name.unwrap_or_else(|| email.clone());
             let new = NewAccount { email, name, role: Role::from(role).into(), password };
-            let user = accounts.create_user(tenant, new).await.map_err(service_failure)?;
-            tell(&user, &format!("Created {} ({}).", user.email, user.role.name), output)?;
+            let made = if own_password {
+                accounts.create_user(tenant, new).await
+            } else {
+                accounts.create_user_for(tenant, new).await
+            };
+            let user = made.map_err(service_failure)?;
+            let sentence = format!("Created {} ({}).{}", user.email, user.role.name, to_change(&user));
+            tell(&user, &sentence, output)?;
         }
         UserCommand::List { tenant } => list_users(accounts, tenant.as_deref(), output).await?,
-        UserCommand::ResetPassword { email, password } => {
+        UserCommand::ResetPassword { email, password, own_password } => {
             let password = new_password(password.as_deref())?;
-            let user = accounts.reset_password(&email, password).await.map_err(no_such_user(&email))?;
-            tell(&user, &format!("{} has a new password and is signed out everywhere.", user.email), output)?;
+            let reset = if own_password {
+                accounts.reset_password(&email, password).await
+            } else {
+                accounts.reset_password_for(&email, password).await
+            };
+            let user = reset.map_err(no_such_user(&email))?;
+            let to_change = to_change(&user);
+            let sentence =
+                format!("{} has a new password and is signed out everywhere.{to_change}", user.email);
+            tell(&user, &sentence, output)?;
+        }
+        UserCommand::ResetSecondFactor { email } => {
+            let user = accounts.reset_second_factor(&email).await.map_err(no_such_user(&email))?;
+            let sentence = format!(
+                "{} has no second factor any more and is signed out everywhere; the password lets in again.",
+                user.email
+            );
+            tell(&user, &sentence, output)?;
         }
         UserCommand::Disable { email, yes } => {
             let user = accounts.find_user(&email).await.map_err(no_such_user(&email))?;
@@ -118,6 +140,13 @@ pub(super) async fn tenant_of(accounts: &Accounts, wanted: Option<&str>) -> Resu
     })
 }
 
+fn to_change(user: &User) -> &'static str {
+    match user.password_given_at {
+        Some(_) => " The first sign-in with it has to change the password.",
+        None => "",
+    }
+}
+
 fn no_such_user(email: &str) -> impl Fn(ServiceError) -> Failure {
     move |error| match error {
         ServiceError::NotFound { .. } => Failure::not_found(format!("there is no user `{}`", email.trim())),
@@ -158,10 +187,18 @@ fn print_users(users: &[User], output: &Output) -> Result<(), Failure> {
     let state = |user: &User| if user.disabled_at.is_some() { "disabled" } else { "active" };
     let row = |user: &User| {
         let tenant = user.tenant.to_string();
-        vec![user.email.clone(), user.name.clone(), user.role.name.clone(), state(user).to_owned(), tenant]
+        let factor = Factor::of(user).into_iter().map(Factor::name).collect::<Vec<_>>().join(", ");
+        let (name, role) = (user.name.clone(), user.role.name.clone());
+        vec![user.email.clone(), name, role, state(user).to_owned(), factor, tenant]
     };
-    let columns =
-        [whole("E-mail", 0), name("Name", 1), whole("Role", 0), whole("State", 0), whole("Tenant", 2)];
+    let columns = [
+        whole("E-mail", 0),
+        name("Name", 1),
+        whole("Role", 0),
+        whole("State", 0),
+        whole("Second factor", 3),
+        whole("Tenant", 2),
+    ];
     output.table(&columns, &users.iter().map(row).collect::<Vec<_>>())
 }
 
@@ -180,6 +217,8 @@ fn as_json(user: &User) -> Value {
         "role": user.role.key.to_string(),
         "role_name": user.role.name,
         "disabled_at": user.disabled_at,
+        "second_factors": Factor::of(user).into_iter().map(Factor::name).collect::<Vec<_>>(),
+        "must_change_password": user.password_given_at.is_some(),
         "created_at": user.created_at,
         "updated_at": user.updated_at,
     })

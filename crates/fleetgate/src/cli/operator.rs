@@ -185,6 +185,10 @@ pub(crate) enum UserCommand {
         /// Where the password comes from: `@FILE`, or `-` for standard input.
         #[arg(long, value_name = "@FILE|-")]
         password: Option<String>,
+        /// The password is the user's own choice: it need not be changed at the next sign-in. That of the first admin
+        /// always is.
+        #[arg(long)]
+        own_password: bool,
     },
     /// List the users.
     List {
@@ -200,6 +204,15 @@ pub(crate) enum UserCommand {
         /// Where the password comes from: `@FILE`, or `-` for standard input.
         #[arg(long, value_name = "@FILE|-")]
         password: Option<String>,
+        /// The password is the user's own choice: it need not be changed at the next sign-in.
+        #[arg(long)]
+        own_password: bool,
+    },
+    /// Remove a lost second factor, and sign the user out everywhere.
+    ResetSecondFactor {
+        /// Whose.
+        #[arg(long)]
+        email: String,
     },
     /// Shut a user out: no sign-in, no tokens.
     Disable {

@@ -1,6 +1,6 @@
 //! `fleetgate roles …`.
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 
 use super::{Session, exit::Exit, failure::Failure, resolve};
@@ -13,7 +13,7 @@ use crate::{
     prompt,
 };
 
-/// What can be done with roles. They are named by name or id; built-in ones stay as they are.
+/// What can be done with roles. They are named by name or id; of built-in ones only the second factor can be set.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// List the roles, built in and own.
@@ -37,6 +37,14 @@ pub(crate) enum Command {
         #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
         permissions: Option<Vec<String>>,
     },
+    /// Ask for a second factor of all who have a role, built in or own, or stop asking.
+    SecondFactor {
+        /// Name or id.
+        role: String,
+        /// Who has none can do nothing but set one up, from now on.
+        #[arg(value_enum)]
+        rule: Rule,
+    },
     /// Remove an own role that nobody has.
     Remove {
         /// Name or id.
@@ -45,6 +53,15 @@ pub(crate) enum Command {
         #[arg(long)]
         yes: bool,
     },
+}
+
+/// Whether a second factor is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Rule {
+    /// Who has none can only set one up.
+    Required,
+    /// Everybody decides for themselves.
+    Optional,
 }
 
 /// Runs one of them.
@@ -65,6 +82,12 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Fai
             let answer = client.patch(&["roles", &id], &Value::Object(change)).await?;
             session.print_one(&answer, |role| print(role, session))?;
         }
+        Command::SecondFactor { role, rule } => {
+            let id = resolve::role(client, &role).await?;
+            let body = json!({ "required": rule == Rule::Required });
+            let answer = client.put(&["roles", &id, "second-factor"], &body).await?;
+            session.print_one(&answer, |role| print(role, session))?;
+        }
         Command::Remove { role, yes } => {
             let id = resolve::own_role(client, &role).await?;
             prompt::confirm(&format!("Remove the role `{role}`?"), yes.into())?;
@@ -75,19 +98,30 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Fai
     Ok(Exit::Ok)
 }
 
+fn second_factor(role: &Value) -> &'static str {
+    if is_true(role, "second_factor_required") { "required" } else { "optional" }
+}
+
 fn kind(role: &Value) -> &'static str {
     if is_true(role, "built_in") { "built in" } else { "own" }
 }
 
 async fn list_all(session: &Session) -> Result<(), Failure> {
     let listed = session.client.list(&["roles"], &Query::new(), &Paging::default()).await?;
-    let columns =
-        [name("Name", 0), whole("Kind", 1), whole("Users", 0), name("Permissions", 0), whole("Id", 2)];
+    let columns = [
+        name("Name", 0),
+        whole("Kind", 1),
+        whole("Users", 0),
+        whole("Second factor", 1),
+        name("Permissions", 0),
+        whole("Id", 2),
+    ];
     session.print_list(&listed, &columns, |role| {
         vec![
             shown(role, "name"),
             kind(role).to_owned(),
             shown(role, "user_count"),
+            second_factor(role).to_owned(),
             shown(role, "permissions"),
             shown(role, "id"),
         ]
@@ -99,6 +133,7 @@ fn print(role: &Value, session: &Session) -> Result<(), Failure> {
         ("Name", shown(role, "name")),
         ("Permissions", shown(role, "permissions")),
         ("Users", shown(role, "user_count")),
+        ("Second factor", second_factor(role).to_owned()),
         ("Id", shown(role, "id")),
     ])
 }

@@ -54,13 +54,21 @@ pub(crate) enum Command {
         /// E-mail address, name or id.
         user: String,
     },
-    /// Set another person's password. Their sign-ins end.
+    /// Set another person's password. Their sign-ins end, and the next one has to change it.
     ResetPassword {
         /// E-mail address, name or id.
         user: String,
         /// Where the password comes from: `@FILE`, or `-` for standard input.
         #[arg(long, value_name = "@FILE|-")]
         password: Option<String>,
+    },
+    /// Remove another person's lost second factor. Their sign-ins end, and the password lets in again.
+    ResetSecondFactor {
+        /// E-mail address, name or id.
+        user: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
     },
     /// List the browsers in which somebody is signed in.
     Sessions {
@@ -110,9 +118,13 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Fai
             let password = prompt::new_password(password.as_deref())?;
             let body = json!({ "password": password.expose_secret() });
             let answer = session.client.post(&["users", &id, "password"], &body).await?;
-            let sentence = format!("{} has a new password and is signed out everywhere.", plain(&user));
+            let sentence = format!(
+                "{} has a new password, to be changed at the next sign-in, and is signed out everywhere.",
+                plain(&user)
+            );
             session.print_one(&answer, |_| session.output.line(&sentence))?;
         }
+        Command::ResetSecondFactor { user, yes } => reset_second_factor(&user, yes, session).await?,
         Command::Sessions { user } => list_sessions(user.as_deref(), session).await?,
         Command::EndSession { session: wanted, all: _, user } => {
             end(wanted.as_deref(), user.as_deref(), session).await?;
@@ -121,15 +133,33 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Fai
     Ok(Exit::Ok)
 }
 
+async fn reset_second_factor(user: &str, yes: bool, session: &Session) -> Result<(), Failure> {
+    let id = resolve::user(&session.client, user).await?;
+    let question =
+        format!("Remove the second factor of `{user}`? Their sign-ins end, and the password alone lets in.");
+    prompt::confirm(&question, yes.into())?;
+    let answer = session.client.delete(&["users", &id, "second-factors"]).await?;
+    let sentence = format!("{} has no second factor any more and is signed out everywhere.", plain(user));
+    session.print_one(&answer, |_| session.output.line(&sentence))
+}
+
 async fn list_all(session: &Session) -> Result<(), Failure> {
     let listed = session.client.list(&["users"], &Query::new(), &Paging::default()).await?;
-    let columns = [whole("E-mail", 0), name("Name", 1), whole("Role", 0), whole("State", 0), whole("Id", 2)];
+    let columns = [
+        whole("E-mail", 0),
+        name("Name", 1),
+        whole("Role", 0),
+        whole("State", 0),
+        whole("Second factor", 3),
+        whole("Id", 2),
+    ];
     session.print_list(&listed, &columns, |user| {
         vec![
             shown(user, "email"),
             shown(user, "name"),
             shown(user, "role_name"),
             state(user).to_owned(),
+            shown(user, "second_factors"),
             shown(user, "id"),
         ]
     })
@@ -145,6 +175,7 @@ fn print(user: &Value, session: &Session) -> Result<(), Failure> {
         ("Name", shown(user, "name")),
         ("Role", shown(user, "role_name")),
         ("State", state(user).to_owned()),
+        ("Second factor", shown(user, "second_factors")),
         ("Id", shown(user, "id")),
     ])
 }

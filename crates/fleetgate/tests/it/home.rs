@@ -134,8 +134,19 @@ impl Home {
 
     #[track_caller]
     pub(crate) fn add_user(&self, email: &str, role: &str) {
-        let args =
-            ["user", "create", "--email", email, "--name", "Somebody", "--role", role, "--password", "-"];
+        let args = [
+            "user",
+            "create",
+            "--email",
+            email,
+            "--name",
+            "Somebody",
+            "--role",
+            role,
+            "--password",
+            "-",
+            "--own-password",
+        ];
         self.run(&args, PASSWORD).ends_with(0);
     }
 

@@ -11,6 +11,7 @@ mod cli;
 mod coverage;
 mod demo;
 mod edge;
+mod factors;
 mod home;
 mod isolation;
 mod kill;

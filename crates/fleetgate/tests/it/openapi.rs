@@ -144,6 +144,14 @@ async fn check_people(checked: &Checked<'_>) {
     checked.good("PATCH", &user, id, Some(json!({ "disabled": true }))).await;
     let password = json!({ "password": "another good password" });
     checked.good("POST", &format!("{user}/password"), id, Some(password)).await;
+    checked.good("DELETE", &format!("{user}/second-factors"), id, None).await;
+    let guard = format!("{V1}/roles/{{id}}/second-factor");
+    for required in [true, false] {
+        let body = Some(json!({ "required": required }));
+        let set = checked.good("PUT", &guard, "technician", body).await;
+        assert_eq!(set["second_factor_required"], required);
+    }
+    checked.call("POST", &format!("{V1}/me/totp"), "", None).await.problem(409, "not_a_person");
     checked.good("GET", &format!("{user}/sessions"), id, None).await;
     checked.good("DELETE", &format!("{user}/sessions"), id, None).await;
     checked.call("DELETE", &own_role, role.as_str().unwrap(), None).await.problem(409, "role_in_use");

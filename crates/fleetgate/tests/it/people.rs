@@ -10,21 +10,20 @@ use crate::{
 const BOB: &str = "bob@example.com";
 
 /// A browser that is signed in.
-struct Browser {
-    api: Api,
-    cookie: String,
+pub(crate) struct Browser {
+    pub(crate) api: Api,
+    pub(crate) cookie: String,
 }
 
 impl Browser {
-    async fn sign_in(server: &Server, email: &str, password: &str) -> Browser {
+    pub(crate) async fn sign_in(server: &Server, email: &str, password: &str) -> Browser {
         let api = server.api(None);
         let answer = api.post("/session", &json!({ "email": email, "password": password })).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
-        let cookie = answer.header("set-cookie").split(';').next().unwrap().to_owned();
-        Browser { api, cookie }
+        Browser { api, cookie: cookie_of(&answer) }
     }
 
-    async fn send(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+    pub(crate) async fn send(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
         let headers = [
             ("cookie", self.cookie.as_str()),
             ("sec-fetch-site", "same-origin"),
@@ -32,6 +31,11 @@ impl Browser {
         ];
         self.api.send_with(method, path, &headers, body.map(|body| body.to_string())).await
     }
+}
+
+/// The cookie that an answer sets.
+pub(crate) fn cookie_of(answer: &Answer) -> String {
+    answer.header("set-cookie").split(';').next().unwrap().to_owned()
 }
 
 /// An admin's API, and Bob, who has an own role and a token with all of its rights.
@@ -52,6 +56,8 @@ async fn people(home: Home, permissions: &[&str]) -> People {
     let role = admin.post("/roles", &json!({ "name": "Own", "permissions": permissions })).await.is(201);
     let new = json!({ "email": BOB, "name": "Bob", "role": role["id"], "password": PASSWORD });
     let bob = admin.post("/users", &new).await.is(201);
+    let own = ["user", "reset-password", "--email", BOB, "--own-password", "--password", "-"];
+    home.run(&own, PASSWORD).ends_with(0);
     assert_eq!((&bob["role"], &bob["role_name"]), (&role["id"], &json!("Own")));
     let bobs = server.api(home.token(BOB, "user").as_str());
     let text = |value: &Value| value["id"].as_str().unwrap().to_owned();

@@ -1,13 +1,18 @@
 //! Set-up, sign-in, and what is one's own.
 
-use axum::{Json as Answer, extract::State, response::AppendHeaders};
+use axum::{
+    Json as Answer,
+    extract::State,
+    response::{AppendHeaders, IntoResponse, Response},
+};
 use axum_extra::extract::cookie::Cookie;
 use domain::ActorKind;
 use http::{HeaderName, StatusCode, header};
 use serde::{Deserialize, Serialize};
-use service::account::{SetupState, SignedIn, User};
+use service::account::{Factor, Limit, SetupState, SignIn, SignedIn, User};
 use utoipa::ToSchema;
 
+use super::factor::SignInChallenge;
 use crate::{
     app::AppState,
     body::Json,
@@ -32,13 +37,20 @@ pub(crate) struct UserView {
     role_name: String,
     /// Since when they are locked out.
     disabled_at: Option<wire::Time>,
+    /// What is asked for beside the password.
+    second_factors: Vec<wire::SecondFactor>,
+    /// Somebody else chose the password; a sign-in can only change it.
+    must_change_password: bool,
     /// When they were added.
     created_at: wire::Time,
 }
 
 impl From<User> for UserView {
     fn from(user: User) -> Self {
+        let second_factors = Factor::of(&user).into_iter().map(Into::into).collect();
         UserView {
+            second_factors,
+            must_change_password: user.password_given_at.is_some(),
             id: user.id.into(),
             email: user.email,
             name: user.name,
@@ -59,14 +71,14 @@ pub(crate) struct SessionView {
     expires_at: wire::Time,
 }
 
-type SetCookie = AppendHeaders<[(HeaderName, String); 1]>;
+pub(crate) type SetCookie = AppendHeaders<[(HeaderName, String); 1]>;
 
 fn set_cookie(cookie: Cookie<'static>) -> SetCookie {
     AppendHeaders([(header::SET_COOKIE, cookie.to_string())])
 }
 
 /// The cookie of a new sign-in, and who it is.
-fn let_in(meta: &RequestMeta, signed_in: SignedIn) -> (SetCookie, Answer<SessionView>) {
+pub(crate) fn let_in(meta: &RequestMeta, signed_in: SignedIn) -> (SetCookie, Answer<SessionView>) {
     let cookie = session::cookie(&signed_in.secret, meta.arrival);
     let view = SessionView { user: signed_in.user.into(), expires_at: signed_in.expires_at.into() };
     (set_cookie(cookie), Answer(view))
@@ -138,10 +150,13 @@ pub(crate) struct Login {
 }
 
 /// Sign in
+///
+/// Who has a second factor gets a challenge instead, and finishes with `POST /session/second-factor`.
 #[utoipa::path(
     post, path = "/api/v1/session", tag = "account", request_body = Login,
     responses(
         (status = 200, description = "Signed in; the cookie is set", body = SessionView),
+        (status = 202, description = "The password is right; the second factor is to come", body = SignInChallenge),
         (status = 401, description = "E-mail address or password is wrong (`bad_credentials`)"),
         (status = 403, description = "The request came from another site (`cross_site`)"),
         (status = 429, description = "Too many tries (`throttled`); wait as `Retry-After` says"),
@@ -152,11 +167,16 @@ pub(crate) async fn sign_in(
     meta: RequestMeta,
     UserAgent(user_agent): UserAgent,
     Json(body): Json<Login>,
-) -> ApiResult<(SetCookie, Answer<SessionView>)> {
+) -> ApiResult<Response> {
     let address = meta.client();
     let accounts = &app.services.accounts;
-    let signed_in = accounts.sign_in(&body.email, body.password.0, &address, user_agent.as_deref()).await?;
-    Ok(let_in(&meta, signed_in))
+    let answer = accounts.sign_in(&body.email, body.password.0, &address, user_agent.as_deref()).await?;
+    Ok(match answer {
+        SignIn::Done(signed_in) => let_in(&meta, *signed_in).into_response(),
+        SignIn::Challenged(challenge) => {
+            (StatusCode::ACCEPTED, Answer(SignInChallenge::from(challenge))).into_response()
+        }
+    })
 }
 
 /// Sign out
@@ -193,6 +213,29 @@ pub(crate) struct MeView {
     permissions: Vec<&'static str>,
     /// The kind of token; null for a browser.
     token_kind: Option<wire::TokenKind>,
+    /// What alone this sign-in may do, until it is done.
+    limited_to: Option<LimitView>,
+    /// Recovery codes that are not used yet.
+    recovery_codes_left: u64,
+}
+
+/// What alone a sign-in may do.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LimitView {
+    /// Change the password, which somebody else chose.
+    ChangePassword,
+    /// Enrol a second factor, which the role asks for.
+    EnrolSecondFactor,
+}
+
+impl From<Limit> for LimitView {
+    fn from(limit: Limit) -> Self {
+        match limit {
+            Limit::ChangePassword => LimitView::ChangePassword,
+            Limit::EnrolSecondFactor => LimitView::EnrolSecondFactor,
+        }
+    }
 }
 
 /// Who am I?
@@ -207,7 +250,13 @@ pub(crate) async fn me(State(app): State<AppState>, caller: Caller) -> ApiResult
         ActorKind::Agent => Some(domain::auth::TokenKind::Agent.into()),
         ActorKind::Person | ActorKind::Operator | ActorKind::System => None,
     };
-    Ok(Answer(MeView { user: me.user.into(), permissions: me.permissions.names(), token_kind }))
+    Ok(Answer(MeView {
+        user: me.user.into(),
+        permissions: me.permissions.names(),
+        token_kind,
+        limited_to: caller.limit.map(Into::into),
+        recovery_codes_left: me.recovery_codes_left,
+    }))
 }
 
 /// A change of one's own password.

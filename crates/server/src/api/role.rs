@@ -4,7 +4,7 @@ use axum::{Json as Answer, extract::State};
 use domain::{auth::RoleKey, id::RoleId};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use service::account::{RoleRequest, RoleWithHolders};
+use service::account::{RoleRequest, RoleWithHolders, SecondFactorRule};
 use utoipa::ToSchema;
 
 use crate::{
@@ -30,17 +30,20 @@ pub(crate) struct RoleView {
     built_in: bool,
     /// How many users have it.
     user_count: u64,
+    /// Who has it needs a second factor.
+    second_factor_required: bool,
 }
 
 impl From<RoleWithHolders> for RoleView {
     fn from(found: RoleWithHolders) -> Self {
-        let RoleWithHolders { role, users } = found;
+        let RoleWithHolders { role, users, second_factor } = found;
         RoleView {
             id: role.key.into(),
             permissions: role.permissions.names(),
             built_in: matches!(role.key, RoleKey::BuiltIn(_)),
             name: role.name,
             user_count: users,
+            second_factor_required: second_factor == SecondFactorRule::Required,
         }
     }
 }

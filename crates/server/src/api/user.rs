@@ -40,7 +40,7 @@ pub(crate) struct NewUser {
     name: String,
     /// What they may do; no more than whoever asks may.
     role: wire::RoleKey,
-    /// The first password, at least 12 characters; hand it over and let it be changed.
+    /// The first password, at least 12 characters; the first sign-in can do nothing but change it.
     password: wire::Secret,
 }
 
@@ -119,7 +119,7 @@ pub(crate) async fn update_user(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SetPassword {
-    /// At least 12 characters; hand it over and let it be changed.
+    /// At least 12 characters; the next sign-in can do nothing but change it.
     password: wire::Secret,
 }
 

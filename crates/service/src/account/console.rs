@@ -10,11 +10,18 @@ use store::{
     people::{NewUser, TenantInfo, User},
 };
 
-use super::{Accounts, NewAccount, check_email, check_name, email_taken, password};
+use super::{Accounts, FIRST_TENANT, NewAccount, SetupState, check_email, check_name, email_taken, password};
 use crate::{
     clock,
     error::{Result, ServiceError},
 };
+
+/// Who chose a password.
+#[derive(Clone, Copy)]
+enum Chosen {
+    ByOwner,
+    ForOwner,
+}
 
 impl Accounts {
     /// All tenants.
@@ -34,24 +41,63 @@ impl Accounts {
         })
     }
 
-    /// Creates an account. The first admin closes set-up.
+    /// Creates an account whose password is of its owner's choice. The first admin closes set-up.
     pub async fn create_user(&self, tenant: TenantId, new: NewAccount) -> Result<User> {
+        self.create_at_console(tenant, new, Chosen::ByOwner).await
+    }
+
+    /// Creates an account for somebody, who has to change the password at the first sign-in. Whoever makes the first admin
+    /// of the installation makes their own account.
+    pub async fn create_user_for(&self, tenant: TenantId, new: NewAccount) -> Result<User> {
+        let is_first = tenant == FIRST_TENANT && self.setup_state().await? == SetupState::Open;
+        let chosen = if is_first { Chosen::ByOwner } else { Chosen::ForOwner };
+        self.create_at_console(tenant, new, chosen).await
+    }
+
+    async fn create_at_console(&self, tenant: TenantId, new: NewAccount, chosen: Chosen) -> Result<User> {
         let email = check_email(&new.email)?;
         let name = check_name(&new.name)?;
         password::check(&new.password, &email)?;
         let password_hash = self.hasher.hash(new.password).await;
         let user = NewUser { email: &email, name: &name, role: new.role, password_hash: &password_hash };
-        self.store.tenant(&console(tenant)).users().create(&user).await.map_err(email_taken)
+        let ctx = console(tenant);
+        let tenant = self.store.tenant(&ctx);
+        let made = match chosen {
+            Chosen::ByOwner => tenant.users().create(&user).await,
+            Chosen::ForOwner => tenant.users().create_within(&user, &ctx.actor.permissions).await,
+        };
+        made.map_err(email_taken)
     }
 
-    /// Sets a new password, ends the user's sessions and lifts the brake on sign-in.
+    /// Sets a password of the owner's choice, ends the user's sessions and lifts the brake on sign-in.
     pub async fn reset_password(&self, email: &str, password: SecretString) -> Result<User> {
+        self.reset_at_console(email, password, Chosen::ByOwner).await
+    }
+
+    /// The same for somebody else, who has to change the password at the next sign-in.
+    pub async fn reset_password_for(&self, email: &str, password: SecretString) -> Result<User> {
+        self.reset_at_console(email, password, Chosen::ForOwner).await
+    }
+
+    /// Removes a lost second factor and ends the user's sessions: the password alone lets in again.
+    pub async fn reset_second_factor(&self, email: &str) -> Result<User> {
+        let (ctx, user) = self.user_at_console(email).await?;
+        self.store.tenant(&ctx).factors().reset(user.id, &ctx.actor.permissions).await?;
+        self.store.second_factor_succeeded(user.id, None).await?;
+        Ok(self.store.tenant(&ctx).users().get(user.id).await?)
+    }
+
+    async fn reset_at_console(&self, email: &str, password: SecretString, chosen: Chosen) -> Result<User> {
         let (ctx, user) = self.user_at_console(email).await?;
         password::check(&password, &user.email)?;
         let users = self.store.tenant(&ctx).users();
-        users.set_password(user.id, &self.hasher.hash(password).await).await?;
+        let hash = self.hasher.hash(password).await;
+        match chosen {
+            Chosen::ByOwner => users.set_password(user.id, &hash).await?,
+            Chosen::ForOwner => users.set_password_within(user.id, &hash, &ctx.actor.permissions).await?,
+        }
         self.store.sign_in_succeeded(&user.email, None).await?;
-        Ok(user)
+        Ok(users.get(user.id).await?)
     }
 
     /// All users of a tenant.

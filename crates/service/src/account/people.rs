@@ -39,7 +39,7 @@ impl Accounts {
         self.store.tenant(ctx).users().get(id).await.map_err(named("user"))
     }
 
-    /// Creates a user with a password that whoever asks hands over.
+    /// Creates a user with a password that whoever asks hands over; its owner has to change it.
     pub async fn add_user(&self, ctx: &Ctx, new: NewAccount) -> Result<User> {
         ctx.require(Permission::UsersManage)?;
         let email = check_email(&new.email)?;
@@ -66,7 +66,7 @@ impl Accounts {
         Ok(user)
     }
 
-    /// Sets another person's password, ends their sign-ins and lifts the brake on sign-in.
+    /// Sets another person's password, which they have to change, ends their sign-ins and lifts the brake on sign-in.
     pub async fn set_password_of(&self, ctx: &Ctx, id: UserId, password: SecretString) -> Result<()> {
         ctx.require(Permission::UsersManage)?;
         if ctx.actor.user == Some(id) {
@@ -86,6 +86,23 @@ impl Accounts {
         users.set_password_within(id, &password_hash, &ctx.actor.permissions).await.map_err(refused)?;
         self.store.sign_in_succeeded(&user.email, None).await?;
         info!(user.id = %id, "the password of user `{id}` was set by somebody else");
+        Ok(())
+    }
+
+    /// Removes another person's lost second factor and ends their sign-ins.
+    pub async fn reset_second_factor_of(&self, ctx: &Ctx, id: UserId) -> Result<()> {
+        ctx.require(Permission::UsersManage)?;
+        if ctx.actor.user == Some(id) {
+            return Err(ServiceError::conflict(
+                "own_second_factor",
+                "this is your own account; remove your second factor where you are signed in in a browser \
+                 (`DELETE /api/v1/me/totp`), or let somebody else or the server's console do it",
+            ));
+        }
+        let factors = self.store.tenant(ctx).factors();
+        factors.reset(id, &ctx.actor.permissions).await.map_err(refused)?;
+        self.store.second_factor_succeeded(id, None).await?;
+        info!(user.id = %id, "the second factor of user `{id}` was removed by somebody else");
         Ok(())
     }
 }

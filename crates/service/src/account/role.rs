@@ -1,13 +1,16 @@
 //! Own roles of a tenant, beside the built-in ones, which nobody changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
     Ctx,
     auth::{Permission, Permissions, Role, RoleInfo, RoleKey},
     id::RoleId,
 };
-use store::{StoreError, people::RoleChange};
+use store::{
+    StoreError,
+    people::{RoleChange, SecondFactorRule},
+};
 use tracing::info;
 
 use super::{Accounts, check_name, people::last_admin};
@@ -20,6 +23,8 @@ pub struct RoleWithHolders {
     pub role: RoleInfo,
     /// How many users have it.
     pub users: u64,
+    /// Do they need a second factor?
+    pub second_factor: SecondFactorRule,
 }
 
 /// An own role as it is asked for; in a change, what is none stays.
@@ -37,9 +42,9 @@ impl Accounts {
         ctx.require(Permission::UsersManage)?;
         let roles = self.store.tenant(ctx).roles();
         let own = roles.list().await?;
-        let holders = roles.holders().await?;
+        let (holders, guarded) = (roles.holders().await?, roles.with_second_factor().await?);
         let all = Role::ALL.into_iter().map(RoleInfo::from).chain(own);
-        Ok(all.map(|role| counted(role, &holders)).collect())
+        Ok(all.map(|role| counted(role, &holders, &guarded)).collect())
     }
 
     /// Makes an own role.
@@ -55,7 +60,7 @@ impl Accounts {
         let roles = self.store.tenant(ctx).roles();
         let role = roles.create(&name, &permissions, &ctx.actor.permissions).await.map_err(refused)?;
         info!(role.id = %role.key, "role `{}` was made", role.key);
-        Ok(RoleWithHolders { role, users: 0 })
+        Ok(RoleWithHolders { role, users: 0, second_factor: SecondFactorRule::Optional })
     }
 
     /// Changes an own role. Other rights end the sign-ins of all who have it.
@@ -68,7 +73,22 @@ impl Accounts {
         let roles = self.store.tenant(ctx).roles();
         let role = roles.update(id, &change, &ctx.actor.permissions).await.map_err(refused)?;
         info!(role.id = %id, "role `{id}` was changed");
-        Ok(counted(role, &roles.holders().await?))
+        Ok(counted(role, &roles.holders().await?, &roles.with_second_factor().await?))
+    }
+
+    /// Sets whether users of a role, built in or own, need a second factor. Who has none is limited to enrolling one, in
+    /// sessions that are open as well.
+    pub async fn set_second_factor_of_role(
+        &self,
+        ctx: &Ctx,
+        key: RoleKey,
+        rule: SecondFactorRule,
+    ) -> Result<RoleWithHolders> {
+        ctx.require(Permission::UsersManage)?;
+        let roles = self.store.tenant(ctx).roles();
+        let role = roles.set_second_factor(key, rule, &ctx.actor.permissions).await.map_err(refused)?;
+        info!(role.id = %key, ?rule, "the second factor of role `{key}` was set");
+        Ok(counted(role, &roles.holders().await?, &roles.with_second_factor().await?))
     }
 
     /// Removes an own role that nobody has.
@@ -81,9 +101,11 @@ impl Accounts {
     }
 }
 
-fn counted(role: RoleInfo, holders: &BTreeMap<RoleKey, u64>) -> RoleWithHolders {
+fn counted(role: RoleInfo, holders: &BTreeMap<RoleKey, u64>, guarded: &BTreeSet<RoleKey>) -> RoleWithHolders {
     let users = holders.get(&role.key).copied().unwrap_or(0);
-    RoleWithHolders { role, users }
+    let is_guarded = guarded.contains(&role.key);
+    let second_factor = if is_guarded { SecondFactorRule::Required } else { SecondFactorRule::Optional };
+    RoleWithHolders { role, users, second_factor }
 }
 
 fn read_permissions(names: &[String]) -> Result<Permissions> {

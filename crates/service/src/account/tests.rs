@@ -8,6 +8,8 @@ use store::{
 
 use super::*;
 
+mod factor;
+
 const PASSWORD: &str = "correct horse battery";
 const BROWSER: &str = "192.0.2.1";
 
@@ -42,7 +44,10 @@ async fn with_user(role: Role) -> Fixture {
 }
 
 async fn sign_in(accounts: &Accounts, email: &str, password: &str) -> Result<SignedIn> {
-    accounts.sign_in(email, password.into(), BROWSER, Some("a browser")).await
+    match accounts.sign_in(email, password.into(), BROWSER, Some("a browser")).await? {
+        SignIn::Done(signed_in) => Ok(*signed_in),
+        SignIn::Challenged(challenge) => panic!("there is a second step: {challenge:?}"),
+    }
 }
 
 fn ctx_of(found: Authenticated, now: Time) -> Ctx {
@@ -66,6 +71,7 @@ fn code<T>(answer: Result<T>) -> &'static str {
     match answer.err().expect("it is refused") {
         ServiceError::Invalid { code, .. }
         | ServiceError::Conflict { code, .. }
+        | ServiceError::ProofNeeded { code, .. }
         | ServiceError::Unauthenticated { code, .. } => code,
         ServiceError::NotFound { what } => what,
         ServiceError::Forbidden(permission) => permission.name(),
@@ -293,6 +299,7 @@ async fn pair(permissions: &[&str]) -> Pair {
     let ada = session_ctx(accounts, &sign_in(accounts, "ada@example.com", PASSWORD).await.unwrap()).await;
     let role = accounts.create_role(&ada, "Own", &texts(permissions)).await.unwrap().role.key;
     accounts.add_user(&ada, NewAccount { role, ..account("bob@example.com", Role::Admin) }).await.unwrap();
+    accounts.reset_password("bob@example.com", PASSWORD.into()).await.unwrap(); // of his own choice
     let bob = sign_in(accounts, "bob@example.com", PASSWORD).await.unwrap();
     let RoleKey::Own(role) = role else { panic!("it is an own one") };
     Pair { fixture, ada, bob, role }
@@ -358,6 +365,10 @@ async fn who_manages_users_gives_and_takes_no_more_than_they_hold() {
         "integrations:read"
     );
     assert_eq!(code(accounts.create_role(&ctx, "More", &texts(&["freeze"])).await), "freeze");
+    assert_eq!(code(accounts.reset_second_factor_of(&ctx, ada_id).await), "system_settings");
+    let released =
+        accounts.set_second_factor_of_role(&ctx, Role::Admin.into(), SecondFactorRule::Optional).await;
+    assert_eq!(code(released), "system_settings");
     assert_eq!(code(accounts.update_role(&ctx, role, &wider).await), "freeze");
     sign_in(accounts, "ada@example.com", PASSWORD).await.unwrap();
 
@@ -418,6 +429,10 @@ async fn sessions_are_ended_by_their_owner_and_by_who_manages_users() {
     let other = sign_in(accounts, "bob@example.com", PASSWORD).await.unwrap();
     assert_eq!(accounts.own_sessions(&ctx).await.unwrap().len(), 2);
     assert_eq!(code(accounts.sessions_of(&ctx, bob.user.id).await), "users:manage");
+    assert_eq!(code(accounts.reset_second_factor_of(&ctx, bob.user.id).await), "users:manage");
+    let guarded =
+        accounts.set_second_factor_of_role(&ctx, Role::Admin.into(), SecondFactorRule::Optional).await;
+    assert_eq!(code(guarded), "users:manage");
     assert_eq!(code(accounts.end_session_of(&ctx, bob.user.id, other.session).await), "users:manage");
     assert_eq!(code(accounts.end_own_session(&ada, other.session).await), "session", "not one of ada's own");
     accounts.end_other_sessions(&ctx, Some(bob.session)).await.unwrap();

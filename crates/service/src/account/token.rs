@@ -66,7 +66,7 @@ impl Accounts {
         let permissions =
             user.role.permissions.intersect(&token.permissions).intersect(&token.kind.ceiling());
         let actor = Actor { kind, user: Some(user.id), token: Some(token.id), name: user.email, permissions };
-        Ok(Authenticated { tenant: token.tenant, actor, via: Via::Token(token.kind) })
+        Ok(Authenticated { tenant: token.tenant, actor, via: Via::Token(token.kind), limit: None })
     }
 
     /// Makes a token that acts for the person behind `ctx`; its text is shown this once. One made with a token does

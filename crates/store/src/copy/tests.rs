@@ -34,6 +34,16 @@ async fn fill(test: &TestStore) {
              VALUES ('hash{tenant}', 's', {tenant}, 'u', 1, 2, 3)"
         ));
         texts.push(format!(
+            "INSERT INTO step_ups (tenant_id, session_id, client_id, until) VALUES ({tenant}, 's', '', 9)"
+        ));
+        texts.push(format!(
+            "INSERT INTO login_challenges (token_hash, tenant_id, user_id, expires_at, tries_left)
+             VALUES ('challenge{tenant}', {tenant}, 'u', 9, 5)"
+        ));
+        texts.push(format!(
+            "INSERT INTO user_totp (tenant_id, user_id, created_at, confirmed_at, last_step) VALUES ({tenant}, 'u', 1, 2, 3)"
+        ));
+        texts.push(format!(
             "INSERT INTO jobs (id, tenant_id, kind, payload, state, priority, run_at, attempts, max_attempts,
                 lease_owner, lease_until, created_at)
              VALUES ('job{tenant}', {tenant}, 'x', '{{}}', 'leased', 0, 0, 1, 5, 'w', 9000000000000, 0)"
@@ -141,11 +151,14 @@ on_both_engines! {
         let store = Store::open(&there, &test.root_key).await.unwrap();
         let found = "SELECT COUNT(*) FROM asset_search WHERE asset_search MATCH 'door'";
         assert_eq!(number_in(&store, found).await, 1, "words are found again");
-        assert_eq!(number_in(&store, "SELECT COUNT(*) FROM sessions").await, 0, "nobody is signed in");
+        for table in ["sessions", "step_ups", "login_challenges"] {
+            assert_eq!(number_in(&store, &format!("SELECT COUNT(*) FROM {table}")).await, 0, "nobody is signed in");
+        }
+        assert_eq!(number_in(&store, "SELECT COUNT(*) FROM user_totp").await, 2);
         assert_eq!(number_in(&store, "SELECT CAST(MAX(lease_until) AS BIGINT) FROM jobs").await, 0);
         store.close().await;
         let again = backup(&there, &folder.path().join("again.db"), &quiet).await.unwrap();
-        assert_eq!(again.rows(), made.rows() - 2, "all but the sessions");
+        assert_eq!(again.rows(), made.rows() - 6, "all but the sessions, challenges and proofs");
         assert!(names(folder.path()).iter().all(|name| !name.contains(".part")), "no drafts are left");
     }
 
@@ -386,6 +399,20 @@ mod postgres {
             broken_off_at(stage, &test.location, &server).await;
         }
         copy(&test.location, &server, &quiet).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_restored_database_knows_neither_sessions_nor_challenges_nor_proofs() {
+        let folder = tempfile::tempdir().unwrap();
+        let test = testing::sqlite(folder.path()).await;
+        fill(&test).await;
+        let file = folder.path().join("backup.db");
+        backup(&test.location, &file, &quiet).await.unwrap();
+        let server = testing::empty_postgres().await;
+        restore(&file, &server.owner, folder.path(), &quiet).await.unwrap();
+        let again = backup(&server.superuser, &folder.path().join("again.db"), &quiet).await.unwrap();
+        let rows = |name: &str| again.tables.iter().find(|table| table.name == name).unwrap().rows;
+        assert_eq!(["sessions", "login_challenges", "step_ups", "user_totp"].map(rows), [0, 0, 0, 2]);
     }
 
     /// Neither the role that serves nor the one that owns the tables sees a tenant's rows unless the tenant is set.

@@ -166,7 +166,10 @@ async fn settle_down(target: &mut Connection, settle: Settle) -> Result<()> {
         target.run(&job::END_LEASES, vec![]).await?;
     }
     if settle == Settle::Restored {
-        target.run(&FORGET_SESSIONS, vec![]).await?;
+        // On PostgreSQL the tenants' rows of the first are hidden here, and go with their sessions.
+        for forget in [&FORGET_STEP_UPS, &FORGET_CHALLENGES, &FORGET_SESSIONS] {
+            target.run(forget, vec![]).await?;
+        }
     }
     Ok(())
 }
@@ -282,5 +285,7 @@ statements! {
     }];
     COUNT_ON = [{engine "SELECT $1, $2, $3" "SELECT setval(pg_get_serial_sequence($1, $2), $3)"}];
     INDEX_TEXT = [{engine "INSERT INTO asset_search (rowid, text) SELECT row_id, search_text FROM assets" "SELECT 1"}];
+    FORGET_STEP_UPS = ["DELETE FROM step_ups"];
+    FORGET_CHALLENGES = ["DELETE FROM login_challenges"];
     FORGET_SESSIONS = ["DELETE FROM sessions"];
 }

@@ -66,7 +66,7 @@ pub struct InstallationState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Setup {
     /// The first admin.
-    Done(User),
+    Done(Box<User>),
     /// The token is not the one printed last.
     WrongToken,
     /// There is an admin already.
@@ -129,12 +129,13 @@ impl Store {
             return Ok(Setup::WrongToken);
         }
         let admin =
-            user::insert(&mut tx, FIRST_TENANT, &NewUser { role: Role::Admin.into(), ..*admin }, now).await?;
+            user::insert(&mut tx, FIRST_TENANT, &NewUser { role: Role::Admin.into(), ..*admin }, None, now)
+                .await?;
         let by = By { kind: ActorKind::Person, user: Some(admin.id), ..By::system() };
         let tenant = Tenant { store: self, id: FIRST_TENANT, now, actor: admin.email.clone(), by };
         tenant.record(&mut tx, user::created(&admin).with("by", "set-up token")).await?;
         tx.commit().await?;
-        Ok(Setup::Done(admin))
+        Ok(Setup::Done(Box::new(admin)))
     }
 }
 

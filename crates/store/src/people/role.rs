@@ -3,7 +3,7 @@
 //! Changes of roles and of who has them take turns (the tenant's row is locked), so that of two changes at once the
 //! second sees the first: a role is not removed while it is given, and the last admin does not go twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
     auth::{Permission, Permissions, Role, RoleInfo, RoleKey},
@@ -27,6 +27,15 @@ pub struct RoleChange {
     pub name: Option<String>,
     /// What it allows.
     pub permissions: Option<Permissions>,
+}
+
+/// Do users of a role need a second factor?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecondFactorRule {
+    /// Without one they can do nothing but enrol one.
+    Required,
+    /// They may have one.
+    Optional,
 }
 
 /// The own roles of one tenant.
@@ -56,6 +65,40 @@ impl Roles<'_> {
         let read =
             |(role, count): (String, i64)| Some((RoleKey::from_db(&role)?, u64::try_from(count).ok()?));
         Ok(rows.into_iter().filter_map(read).collect())
+    }
+
+    /// The roles, built-in ones too, whose users need a second factor.
+    pub async fn with_second_factor(&self) -> Result<BTreeSet<RoleKey>> {
+        let rows: Vec<(String, i64)> =
+            self.tenant.db().all(&WITH_SECOND_FACTOR, args![self.tenant.id]).await?;
+        Ok(rows.into_iter().filter_map(|(role, _)| RoleKey::from_db(&role)).collect())
+    }
+
+    /// Sets whether users of a role, built in or own, need a second factor. It counts for their sessions at once.
+    /// [`StoreError::NotFound`] if there is no such role.
+    pub async fn set_second_factor(
+        &self,
+        key: RoleKey,
+        rule: SecondFactorRule,
+        at_most: &Permissions,
+    ) -> Result<RoleInfo> {
+        let (tenant, role) = (self.tenant.id, key.to_db());
+        let mut tx = self.tenant.db().begin().await?;
+        lock(&mut tx, tenant).await?;
+        let info = match resolve(&mut tx, tenant, key).await {
+            Err(StoreError::Conflict { what: "role" }) => return Err(StoreError::NotFound),
+            found => found?,
+        };
+        within(&info.permissions, at_most)?;
+        match rule {
+            SecondFactorRule::Required => tx.run(&REQUIRE, args![tenant, role, self.tenant.now]).await?,
+            SecondFactorRule::Optional => tx.run(&RELEASE, args![tenant, role]).await?,
+        };
+        let act = Act::new("role.second_factor").to(key).named(&info.name);
+        let act = act.with("required", rule == SecondFactorRule::Required);
+        self.tenant.record(&mut tx, act).await?;
+        tx.commit().await?;
+        Ok(info)
     }
 
     /// Makes a role. [`StoreError::Conflict`] `role_name` if there is one of this name.
@@ -121,6 +164,7 @@ impl Roles<'_> {
         if held.is_some() {
             return Err(StoreError::Conflict { what: "role_in_use" });
         }
+        tx.run(&RELEASE, args![self.tenant.id, id.to_db()]).await?;
         tx.run(&DELETE, args![self.tenant.id, id.to_db()]).await?;
         let act =
             Act::new("role.delete").to(id).named(&role.name).with("permissions", role.permissions.names());
@@ -225,6 +269,12 @@ statements! {
          WHERE tenant_id = $1 AND id = $2"
     ];
     DELETE = ["DELETE FROM roles WHERE tenant_id = $1 AND id = $2"];
+    WITH_SECOND_FACTOR = ["SELECT role, set_at FROM second_factor_roles WHERE tenant_id = $1"];
+    REQUIRE = [
+        "INSERT INTO second_factor_roles (tenant_id, role, set_at) VALUES ($1, $2, $3)
+         ON CONFLICT (tenant_id, role) DO NOTHING"
+    ];
+    RELEASE = ["DELETE FROM second_factor_roles WHERE tenant_id = $1 AND role = $2"];
     HOLDERS = ["SELECT role, COUNT(*) FROM users WHERE tenant_id = $1 GROUP BY role"];
     IS_HELD = ["SELECT CAST(1 AS BIGINT) FROM users WHERE tenant_id = $1 AND role = $2 LIMIT 1"];
     ACTIVE_ROLES = [

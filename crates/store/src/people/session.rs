@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use domain::{
     Time,
-    id::{SessionId, TypedId, UserId},
+    id::{SessionId, TenantId, TypedId, UserId},
 };
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{digest, opaque};
 use crate::{
-    Tenant,
+    Tenant, Tx,
     audit::Act,
     db::{Value, args},
     error::{Result, StoreError},
@@ -59,7 +59,7 @@ pub struct SessionInfo {
 /// The sessions of one tenant.
 #[derive(Clone)]
 pub struct Sessions<'s> {
-    tenant: Tenant<'s>,
+    pub(super) tenant: Tenant<'s>,
 }
 
 impl<'s> Tenant<'s> {
@@ -72,6 +72,16 @@ impl<'s> Tenant<'s> {
 impl Sessions<'_> {
     /// Lets `user` in.
     pub async fn create(&self, user: UserId, user_agent: Option<&str>) -> Result<NewSession> {
+        self.create_from(user, user_agent, None).await
+    }
+
+    /// The same with the address from which it is asked for, for the audit log.
+    pub async fn create_from(
+        &self,
+        user: UserId,
+        user_agent: Option<&str>,
+        address: Option<&str>,
+    ) -> Result<NewSession> {
         let now = self.tenant.now;
         let id: SessionId = new_id(now);
         let secret = opaque::generate("");
@@ -85,7 +95,7 @@ impl Sessions<'_> {
         tx.run(&INSERT, args).await?;
         let act =
             Act::new("session.create").to(user).named(&self.tenant.actor).with("session_id", id.to_string());
-        self.tenant.record(&mut tx, act.with("user_agent", named)).await?;
+        self.tenant.record(&mut tx, act.with("user_agent", named).with("address", address)).await?;
         tx.commit().await?;
         Ok(NewSession { id, secret, expires_at })
     }
@@ -132,6 +142,20 @@ impl Sessions<'_> {
     }
 }
 
+/// Ends all sign-ins of `user`, also those between password and second factor.
+pub(super) async fn end_all(tx: &mut Tx, tenant: TenantId, user: UserId) -> Result<()> {
+    tx.run(&DELETE_CHALLENGES, args![tenant, user.to_db()]).await?;
+    tx.run(&DELETE_ALL, args![tenant, user.to_db()]).await?;
+    Ok(())
+}
+
+/// The same, but for the session `kept`.
+pub(super) async fn end_others(tx: &mut Tx, tenant: TenantId, user: UserId, kept: SessionId) -> Result<()> {
+    tx.run(&DELETE_CHALLENGES, args![tenant, user.to_db()]).await?;
+    tx.run(&DELETE_OTHERS, args![tenant, user.to_db(), kept.to_db()]).await?;
+    Ok(())
+}
+
 #[derive(sqlx::FromRow)]
 struct SessionRow {
     id: String,
@@ -166,6 +190,7 @@ statements! {
          ORDER BY last_used_at DESC, id DESC"
     ];
     DELETE = ["DELETE FROM sessions WHERE tenant_id = $1 AND user_id = $2 AND id = $3"];
+    DELETE_CHALLENGES = ["DELETE FROM login_challenges WHERE tenant_id = $1 AND user_id = $2"];
     DELETE_ALL = ["DELETE FROM sessions WHERE tenant_id = $1 AND user_id = $2"];
     DELETE_OTHERS = ["DELETE FROM sessions WHERE tenant_id = $1 AND user_id = $2 AND id <> $3"];
 }

@@ -80,6 +80,25 @@ on_both_engines! {
         assert_eq!(store.complete_setup(&token, &other, NOON).await.unwrap(), Setup::Closed);
     }
 
+    async fn codes_are_counted_apart_from_passwords(test) {
+        let store = test.store;
+        install(&store).await;
+        let user = store.tenant(&ctx(1, NOON)).users().create(&ada(Role::Admin)).await.unwrap().id;
+        let other: domain::id::UserId = crate::new_id(NOON);
+        let admit = async |user, now| store.admit_second_factor(user, None, now).await.unwrap();
+        for _ in 0..throttle::TRIES_PER_ACCOUNT {
+            assert_eq!(admit(user, NOON).await, Admission::Admitted);
+        }
+        store.sign_in_succeeded("ada@example.com", None).await.unwrap();
+        let until = NOON + throttle::FIRST_WAIT;
+        assert_eq!(admit(user, NOON).await, Admission::Wait { until }, "a right password forgets no wrong code");
+        assert_eq!(admit(other, NOON).await, Admission::Admitted);
+        let password = store.admit_sign_in("ada@example.com", None, NOON).await.unwrap();
+        assert_eq!(password, Admission::Admitted);
+        store.second_factor_succeeded(user, None).await.unwrap();
+        assert_eq!(admit(user, NOON).await, Admission::Admitted);
+    }
+
     async fn of_two_set_ups_at_once_one_succeeds(test) {
         let store = test.store;
         store.installation(InstallationKind::Serve).await.unwrap();

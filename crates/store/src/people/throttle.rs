@@ -1,11 +1,14 @@
-//! The brake on guessing passwords: a try is counted before it is made, per account and per address.
+//! The brake on guessing passwords and codes: a try is counted before it is made, per account and per address.
 //!
 //! After a round of tries there is a wait, which grows from round to round up to [`LONGEST_WAIT`]: strangers who guess
 //! cannot lock the owner out for good. Tries during a wait do not count. An hour of quiet, or a success, forgets it.
 
 use std::time::Duration;
 
-use domain::Time;
+use domain::{
+    Time,
+    id::{TypedId, UserId},
+};
 
 use super::digest;
 use crate::{Store, Tx, db::args, error::Result, sql::statements};
@@ -90,9 +93,24 @@ fn block_if_full(tries: Tries, limit: u32, now: Time) -> Tries {
 impl Store {
     /// Counts a try to sign in as `email` from `address`, or refuses it.
     pub async fn admit_sign_in(&self, email: &str, address: Option<&str>, now: Time) -> Result<Admission> {
+        self.admit(account_key(email), address, now).await
+    }
+
+    /// Counts a try at the second factor of `user`, or refuses it. Apart from passwords, because a right password must not
+    /// forget wrong codes.
+    pub async fn admit_second_factor(
+        &self,
+        user: UserId,
+        address: Option<&str>,
+        now: Time,
+    ) -> Result<Admission> {
+        self.admit(factor_key(user), address, now).await
+    }
+
+    async fn admit(&self, account: String, address: Option<&str>, now: Time) -> Result<Admission> {
         let mut tx = self.before_tenant().begin().await?;
         // Always in this order, so that two tries at once cannot wait for each other.
-        let mut keys = vec![(account_key(email), TRIES_PER_ACCOUNT)];
+        let mut keys = vec![(account, TRIES_PER_ACCOUNT)];
         keys.extend(address.map(|address| (address_key(address), TRIES_PER_ADDRESS)));
         let mut counted = Vec::new();
         for (key, limit) in keys {
@@ -111,8 +129,17 @@ impl Store {
 
     /// The try that was counted last has succeeded: the account is free again, the address has one failure less.
     pub async fn sign_in_succeeded(&self, email: &str, address: Option<&str>) -> Result<()> {
+        self.succeeded(account_key(email), address).await
+    }
+
+    /// The same for a second factor.
+    pub async fn second_factor_succeeded(&self, user: UserId, address: Option<&str>) -> Result<()> {
+        self.succeeded(factor_key(user), address).await
+    }
+
+    async fn succeeded(&self, account: String, address: Option<&str>) -> Result<()> {
         let mut tx = self.before_tenant().begin().await?;
-        tx.run(&FORGET, args![account_key(email)]).await?;
+        tx.run(&FORGET, args![account]).await?;
         if let Some(address) = address {
             tx.run(&LESSEN, args![address_key(address)]).await?;
         }
@@ -136,6 +163,10 @@ async fn lock(tx: &mut Tx, key: &str, now: Time) -> Result<Option<Tries>> {
 
 fn account_key(email: &str) -> String {
     digest(&format!("account {}", super::email_key(email)))
+}
+
+fn factor_key(user: UserId) -> String {
+    digest(&format!("second factor {}", user.to_db()))
 }
 
 fn address_key(address: &str) -> String {

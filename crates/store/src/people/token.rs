@@ -167,6 +167,9 @@ pub(crate) async fn with_user(
         disabled_at: row.user_disabled_at,
         created_at: row.user_created_at,
         updated_at: row.user_updated_at,
+        password_given_at: row.user_password_given_at,
+        totp_since: row.user_totp_since,
+        factor_needed_since: row.user_factor_needed_since,
     };
     Ok((row.token.try_into()?, user.try_into()?))
 }
@@ -205,6 +208,9 @@ struct TokenUserRow {
     user_disabled_at: Option<i64>,
     user_created_at: i64,
     user_updated_at: i64,
+    user_password_given_at: Option<i64>,
+    user_totp_since: Option<i64>,
+    user_factor_needed_since: Option<i64>,
 }
 
 lite_row! {
@@ -225,6 +231,9 @@ impl LiteRow for TokenUserRow {
             user_disabled_at: row.get(16)?,
             user_created_at: row.get(17)?,
             user_updated_at: row.get(18)?,
+            user_password_given_at: row.get(19)?,
+            user_totp_since: row.get(20)?,
+            user_factor_needed_since: row.get(21)?,
         })
     }
 }
@@ -269,10 +278,14 @@ statements! {
         "SELECT t.tenant_id, t.id, t.user_id, t.kind, t.name, t.permissions, t.last_four, t.created_at,
             t.expires_at, t.revoked_at, h.last_used_at, u.email AS user_email, u.name AS user_name,
             u.role AS user_role, r.name AS user_role_name, r.permissions AS user_role_permissions,
-            u.disabled_at AS user_disabled_at, u.created_at AS user_created_at, u.updated_at AS user_updated_at
+            u.disabled_at AS user_disabled_at, u.created_at AS user_created_at, u.updated_at AS user_updated_at,
+            u.password_given_at AS user_password_given_at, f.confirmed_at AS user_totp_since,
+            n.set_at AS user_factor_needed_since
          FROM api_tokens AS t JOIN api_token_hashes AS h ON h.tenant_id = t.tenant_id AND h.token_id = t.id
          JOIN users AS u ON u.tenant_id = t.tenant_id AND u.id = t.user_id
          LEFT JOIN roles AS r ON r.tenant_id = u.tenant_id AND r.id = u.role
+         LEFT JOIN user_totp AS f ON f.tenant_id = u.tenant_id AND f.user_id = u.id
+         LEFT JOIN second_factor_roles AS n ON n.tenant_id = u.tenant_id AND n.role = u.role
          WHERE t.tenant_id = $1 AND t.id = $2"
     ];
     LIST = [

@@ -6,7 +6,7 @@ use domain::{
     id::{TenantId, TypedId, UserId},
 };
 
-use super::{email_key, installation, role};
+use super::{email_key, installation, role, session};
 use crate::{
     Tenant, Tx,
     audit::Act,
@@ -31,10 +31,38 @@ pub struct User {
     pub role: RoleInfo,
     /// Since when they cannot sign in.
     pub disabled_at: Option<Time>,
+    /// When somebody else chose the password; none once its owner did.
+    pub password_given_at: Option<Time>,
+    /// Since when there is an authenticator app as a second factor.
+    pub totp_since: Option<Time>,
+    /// Does the role ask for a second factor?
+    pub needs_second_factor: bool,
     /// When it was created.
     pub created_at: Time,
     /// When it last changed.
     pub updated_at: Time,
+}
+
+/// The one thing that a sign-in may do until it is done, beside looking at oneself and signing out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Somebody else chose the password.
+    ChangePassword,
+    /// The role asks for a second factor, and there is none.
+    EnrolSecondFactor,
+}
+
+impl User {
+    /// To what sign-ins of this user are limited now.
+    pub fn limit(&self) -> Option<Limit> {
+        if self.password_given_at.is_some() {
+            Some(Limit::ChangePassword)
+        } else if self.needs_second_factor && self.totp_since.is_none() {
+            Some(Limit::EnrolSecondFactor)
+        } else {
+            None
+        }
+    }
 }
 
 /// A user to create.
@@ -101,17 +129,28 @@ impl Users<'_> {
         Ok(hash)
     }
 
-    /// Creates a user; [`StoreError::Conflict`] `email` if the address is taken, `role` if there is no such role. The
+    /// Creates a user whose password is of their own choice; [`StoreError::Conflict`] `email` if the address is taken,
+    /// `role` if there is no such role. The
     /// first admin closes set-up.
     pub async fn create(&self, user: &NewUser<'_>) -> Result<User> {
-        self.create_within(user, &Permissions::all()).await
+        self.create_with(user, &Permissions::all(), None).await
     }
 
-    /// The same by somebody with these rights: [`StoreError::Beyond`] if the role allows more.
+    /// The same by somebody with these rights, who chose the password for the user: [`StoreError::Beyond`] if the role
+    /// allows more.
     pub async fn create_within(&self, user: &NewUser<'_>, at_most: &Permissions) -> Result<User> {
+        self.create_with(user, at_most, Some(self.tenant.now)).await
+    }
+
+    async fn create_with(
+        &self,
+        user: &NewUser<'_>,
+        at_most: &Permissions,
+        given_at: Option<Time>,
+    ) -> Result<User> {
         let mut tx = self.tenant.db().begin().await?;
         role::lock(&mut tx, self.tenant.id).await?;
-        let user = insert(&mut tx, self.tenant.id, user, self.tenant.now).await?;
+        let user = insert(&mut tx, self.tenant.id, user, given_at, self.tenant.now).await?;
         role::within(&user.role.permissions, at_most)?;
         self.tenant.record(&mut tx, created(&user)).await?;
         tx.commit().await?;
@@ -145,34 +184,45 @@ impl Users<'_> {
         let role = after.role.key.to_db();
         tx.run(&UPDATE, args![tenant, id.to_db(), &after.name, role, after.disabled_at, now]).await?;
         if after.role.key != before.role.key || after.disabled_at.is_some() {
-            self.end_sessions(&mut tx, id).await?;
+            session::end_all(&mut tx, tenant, id).await?;
         }
         role::keep_admin(&mut tx, tenant, had_admin).await?;
         close_setup_for(&mut tx, &after, now).await?;
         self.tenant.record(&mut tx, changed(&before, &after)).await?;
+        let after: User = tx.one::<UserRow>(&GET, args![tenant, id.to_db()]).await?.try_into()?;
         tx.commit().await?;
         Ok(after)
     }
 
-    /// Changes the password and ends all sessions of the user.
+    /// Changes the password to one of the user's own choice and ends all their sessions.
     pub async fn set_password(&self, id: UserId, password_hash: &str) -> Result<()> {
-        self.set_password_within(id, password_hash, &Permissions::all()).await
+        self.set_password_with(id, password_hash, &Permissions::all(), None).await
     }
 
-    /// The same for a user who may do no more than `at_most`; else [`StoreError::Beyond`].
+    /// The same by somebody else, for a user who may do no more than `at_most`; else [`StoreError::Beyond`].
     pub async fn set_password_within(
         &self,
         id: UserId,
         password_hash: &str,
         at_most: &Permissions,
     ) -> Result<()> {
+        self.set_password_with(id, password_hash, at_most, Some(self.tenant.now)).await
+    }
+
+    async fn set_password_with(
+        &self,
+        id: UserId,
+        password_hash: &str,
+        at_most: &Permissions,
+        given_at: Option<Time>,
+    ) -> Result<()> {
         let mut tx = self.tenant.db().begin().await?;
         role::lock(&mut tx, self.tenant.id).await?;
         let user: User = tx.one::<UserRow>(&GET, args![self.tenant.id, id.to_db()]).await?.try_into()?;
         role::within(&user.role.permissions, at_most)?;
-        let args = args![self.tenant.id, id.to_db(), password_hash, self.tenant.now];
+        let args = args![self.tenant.id, id.to_db(), password_hash, self.tenant.now, given_at];
         found(tx.run(&SET_PASSWORD, args).await?)?;
-        self.end_sessions(&mut tx, id).await?;
+        session::end_all(&mut tx, self.tenant.id, id).await?;
         self.tenant.record(&mut tx, Act::new("user.set_password").to(id).named(&user.email)).await?;
         tx.commit().await
     }
@@ -182,7 +232,7 @@ impl Users<'_> {
         let mut tx = self.tenant.db().begin().await?;
         found(tx.run(&DISABLE, args![self.tenant.id, id.to_db(), self.tenant.now]).await?)?;
         self.tenant.record(&mut tx, Act::new("user.disable").to(id)).await?;
-        self.end_sessions(&mut tx, id).await?;
+        session::end_all(&mut tx, self.tenant.id, id).await?;
         tx.commit().await
     }
 
@@ -193,36 +243,29 @@ impl Users<'_> {
         self.tenant.record(&mut tx, Act::new("user.enable").to(id)).await?;
         tx.commit().await
     }
-
-    async fn end_sessions(&self, tx: &mut Tx, id: UserId) -> Result<()> {
-        tx.run(&END_SESSIONS, args![self.tenant.id, id.to_db()]).await?;
-        Ok(())
-    }
 }
 
 fn found(touched: u64) -> Result<()> {
     if touched == 0 { Err(StoreError::NotFound) } else { Ok(()) }
 }
 
-pub(super) async fn insert(tx: &mut Tx, tenant: TenantId, new: &NewUser<'_>, now: Time) -> Result<User> {
+/// `given_at`: when somebody else chose the password, if so.
+pub(super) async fn insert(
+    tx: &mut Tx,
+    tenant: TenantId,
+    new: &NewUser<'_>,
+    given_at: Option<Time>,
+    now: Time,
+) -> Result<User> {
     let id: UserId = new_id(now);
     let email = new.email.trim();
-    let role = role::resolve(tx, tenant, new.role).await?;
-    let args = args![tenant, id.to_db(), email, new.name, new.role.to_db(), new.password_hash, now];
+    role::resolve(tx, tenant, new.role).await?;
+    let args = args![tenant, id.to_db(), email, new.name, new.role.to_db(), new.password_hash, now, given_at];
     tx.run(&INSERT, args).await?;
     if tx.run(&INSERT_LOGIN, args![email_key(email), tenant, id.to_db()]).await? == 0 {
         return Err(StoreError::Conflict { what: "email" });
     }
-    let user = User {
-        tenant,
-        id,
-        email: email.to_owned(),
-        name: new.name.to_owned(),
-        role,
-        disabled_at: None,
-        created_at: now,
-        updated_at: now,
-    };
+    let user: User = tx.one::<UserRow>(&GET, args![tenant, id.to_db()]).await?.try_into()?;
     close_setup_for(tx, &user, now).await?;
     Ok(user)
 }
@@ -274,11 +317,15 @@ pub(super) struct UserRow {
     pub(super) disabled_at: Option<i64>,
     pub(super) created_at: i64,
     pub(super) updated_at: i64,
+    pub(super) password_given_at: Option<i64>,
+    pub(super) totp_since: Option<i64>,
+    pub(super) factor_needed_since: Option<i64>,
 }
 
 lite_row! {
     UserRow {
         tenant_id, id, email, name, role, role_name, role_permissions, disabled_at, created_at, updated_at,
+        password_given_at, totp_since, factor_needed_since,
     }
 }
 
@@ -294,6 +341,9 @@ impl TryFrom<UserRow> for User {
             name: row.name,
             role: role::read(&row.role, row.role_name, row.role_permissions.as_deref())?,
             disabled_at: row.disabled_at.map(Time),
+            password_given_at: row.password_given_at.map(Time),
+            totp_since: row.totp_since.map(Time),
+            needs_second_factor: row.factor_needed_since.is_some(),
             created_at: Time(row.created_at),
             updated_at: Time(row.updated_at),
         })
@@ -303,34 +353,43 @@ impl TryFrom<UserRow> for User {
 statements! {
     LIST = [
         "SELECT u.tenant_id, u.id, u.email, u.name, u.role, r.name AS role_name, r.permissions AS role_permissions,
-            u.disabled_at, u.created_at, u.updated_at
+            u.disabled_at, u.created_at, u.updated_at, u.password_given_at, f.confirmed_at AS totp_since,
+            n.set_at AS factor_needed_since
          FROM users AS u LEFT JOIN roles AS r ON r.tenant_id = u.tenant_id AND r.id = u.role
+         LEFT JOIN user_totp AS f ON f.tenant_id = u.tenant_id AND f.user_id = u.id
+         LEFT JOIN second_factor_roles AS n ON n.tenant_id = u.tenant_id AND n.role = u.role
          WHERE u.tenant_id = $1 ORDER BY u.email, u.id"
     ];
     GET = [
         "SELECT u.tenant_id, u.id, u.email, u.name, u.role, r.name AS role_name, r.permissions AS role_permissions,
-            u.disabled_at, u.created_at, u.updated_at
+            u.disabled_at, u.created_at, u.updated_at, u.password_given_at, f.confirmed_at AS totp_since,
+            n.set_at AS factor_needed_since
          FROM users AS u LEFT JOIN roles AS r ON r.tenant_id = u.tenant_id AND r.id = u.role
+         LEFT JOIN user_totp AS f ON f.tenant_id = u.tenant_id AND f.user_id = u.id
+         LEFT JOIN second_factor_roles AS n ON n.tenant_id = u.tenant_id AND n.role = u.role
          WHERE u.tenant_id = $1 AND u.id = $2"
     ];
     FIND_BY_EMAIL = [
         "SELECT u.tenant_id, u.id, u.email, u.name, u.role, r.name AS role_name, r.permissions AS role_permissions,
-            u.disabled_at, u.created_at, u.updated_at
+            u.disabled_at, u.created_at, u.updated_at, u.password_given_at, f.confirmed_at AS totp_since,
+            n.set_at AS factor_needed_since
          FROM user_logins AS l JOIN users AS u ON u.tenant_id = l.tenant_id AND u.id = l.user_id
          LEFT JOIN roles AS r ON r.tenant_id = u.tenant_id AND r.id = u.role
+         LEFT JOIN user_totp AS f ON f.tenant_id = u.tenant_id AND f.user_id = u.id
+         LEFT JOIN second_factor_roles AS n ON n.tenant_id = u.tenant_id AND n.role = u.role
          WHERE l.tenant_id = $1 AND l.email_key = $2"
     ];
     PASSWORD_HASH = ["SELECT password_hash FROM users WHERE tenant_id = $1 AND id = $2"];
     INSERT = [
-        "INSERT INTO users (tenant_id, id, email, name, role, password_hash, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $7)"
+        "INSERT INTO users (tenant_id, id, email, name, role, password_hash, created_at, updated_at, password_given_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8)"
     ];
     INSERT_LOGIN = [
         "INSERT INTO user_logins (email_key, tenant_id, user_id) VALUES ($1, $2, $3)
          ON CONFLICT (email_key) DO NOTHING"
     ];
     SET_PASSWORD = [
-        "UPDATE users SET password_hash = $3, updated_at = $4 WHERE tenant_id = $1 AND id = $2"
+        "UPDATE users SET password_hash = $3, updated_at = $4, password_given_at = $5 WHERE tenant_id = $1 AND id = $2"
     ];
     UPDATE = [
         "UPDATE users SET name = $3, role = $4, disabled_at = $5, updated_at = $6
@@ -341,5 +400,4 @@ statements! {
          WHERE tenant_id = $1 AND id = $2"
     ];
     ENABLE = ["UPDATE users SET disabled_at = NULL, updated_at = $3 WHERE tenant_id = $1 AND id = $2"];
-    END_SESSIONS = ["DELETE FROM sessions WHERE tenant_id = $1 AND user_id = $2"];
 }
