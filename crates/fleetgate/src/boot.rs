@@ -11,7 +11,7 @@ use service::{
     account::SetupState,
     job::{Options, Runner},
 };
-use store::{Engine, Location, RootKey, Store, StoreError, people::InstallationKind, presence::Presence};
+use store::{Engine, Location, RootKeys, Store, StoreError, people::InstallationKind, presence::Presence};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -28,6 +28,7 @@ mod doctor;
 mod edge;
 mod health;
 mod isolation;
+mod keys;
 mod lock;
 mod people;
 mod root_key;
@@ -36,6 +37,7 @@ pub(crate) use audit::audit;
 pub(crate) use copy::{backup, db, restore};
 pub(crate) use doctor::doctor;
 pub(crate) use health::health;
+pub(crate) use keys::keys;
 pub(crate) use people::{tenant, token, user};
 
 /// A node at work.
@@ -69,6 +71,7 @@ impl Node {
         let store = open_store(config).await?;
         let checkpoint_key = audit::checkpoint_key(config)?;
         isolation::warn_if_open(&store).await?;
+        keys::warn_if_unfinished(config, &store).await?;
         store.installation(kind).await.map_err(|error| match error {
             StoreError::OtherInstallation { .. } => {
                 Failure::new(Exit::Refused, "other_installation", error.to_string())
@@ -262,19 +265,20 @@ async fn migrate_as_owner(config: &Config) -> Result<Option<Engine>, Failure> {
 /// Opens the data as the role that serves.
 pub(crate) async fn open_store(config: &Config) -> Result<Store, Failure> {
     create_private_folder(&config.data_dir)?;
-    let key = root_key(config)?;
-    migrate_as_owner(config).await?;
-    Store::open(&location(config), &key).await.map_err(store_failure)
+    open_store_with(config, root_keys(config)?).await
 }
 
-fn root_key(config: &Config) -> Result<RootKey, Failure> {
-    let unusable = |error: store::secret::RootKeyError| {
-        Failure::new(Exit::Usage, "root_key", format!("the root key cannot be used: {}", edge::told(&error)))
-    };
-    match &config.keys.root_key {
-        Some(text) => RootKey::from_base64(text.expose_secret()).map_err(unusable),
-        None => root_key::load(&config.keys.root_key_file).map_err(unusable),
-    }
+async fn open_store_with(config: &Config, keys: RootKeys) -> Result<Store, Failure> {
+    migrate_as_owner(config).await?;
+    Store::open_with(&location(config), keys).await.map_err(|error| keys::opening_failure(config, error))
+}
+
+fn root_keys(config: &Config) -> Result<RootKeys, Failure> {
+    root_key::Source::of(config).keys().map_err(|error| root_key_failure(&error))
+}
+
+fn root_key_failure(error: &store::secret::RootKeyError) -> Failure {
+    Failure::new(Exit::Usage, "root_key", format!("the root key cannot be used: {}", edge::told(error)))
 }
 
 fn allow_rules(config: &Config) -> Result<Vec<AllowRule>, Failure> {
@@ -319,7 +323,10 @@ pub(crate) fn start_log(config: &Config) {
     };
 }
 
-pub(crate) fn store_failure(error: store::StoreError) -> Failure {
+pub(crate) fn store_failure(error: StoreError) -> Failure {
+    if let StoreError::RootKey(error) = &error {
+        return root_key_failure(error);
+    }
     let source = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
     Failure::new(Exit::Failure, "database", format!("{error}{source}"))
         .advise("`fleetgate doctor` looks for the reason.")

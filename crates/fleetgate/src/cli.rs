@@ -25,8 +25,8 @@ use std::ffi::OsString;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use self::operator::{
-    AuditArgs, BackupArgs, ConfigArgs, DbArgs, DemoArgs, DoctorArgs, MigrateArgs, RestoreArgs, ServeArgs,
-    TenantArgs, TokenArgs, UserArgs,
+    AuditArgs, BackupArgs, ConfigArgs, DbArgs, DemoArgs, DoctorArgs, KeysArgs, MigrateArgs, RestoreArgs,
+    ServeArgs, TenantArgs, TokenArgs, UserArgs,
 };
 use self::{exit::Exit, failure::Failure};
 use crate::{
@@ -57,7 +57,7 @@ impl Cli {
         words: impl IntoIterator<Item = T>,
     ) -> Result<Cli, clap::Error> {
         let command = reach::hide(Cli::command()).mut_subcommand("demo", config::for_demo);
-        let command = ["migrate", "backup", "restore", "db", "audit", "tenant", "user", "token"]
+        let command = ["migrate", "backup", "restore", "db", "audit", "keys", "tenant", "user", "token"]
             .into_iter()
             .fold(command, |command, name| command.mut_subcommand(name, config::for_data));
         let matches = command.clone().try_get_matches_from(words)?;
@@ -93,6 +93,8 @@ pub(crate) enum Command {
     Restore(RestoreArgs),
     /// Move between SQLite and PostgreSQL.
     Db(DbArgs),
+    /// See and rotate the keys of secrets, also beside a running server.
+    Keys(KeysArgs),
     /// Look for mistakes in configuration, files, database and integrations.
     Doctor(DoctorArgs),
     /// Ask the server on this machine whether it is well; for health checks of containers.

@@ -70,6 +70,10 @@ async fn run(cli: Cli, output: &Output) -> Result<Exit, Failure> {
             let config = config::load(&args.config, Purpose::Operate)?;
             return boot::db(args.command, &config, output).await;
         }
+        Command::Keys(args) => {
+            let config = config::load(&args.config, Purpose::Operate)?;
+            return boot::keys(args.command, &config, output).await;
+        }
         Command::Doctor(args) => {
             return boot::doctor(&config::load(&args.config, Purpose::Operate)?, output).await;
         }

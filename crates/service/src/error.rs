@@ -123,6 +123,8 @@ impl From<StoreError> for ServiceError {
                 ServiceError::Unavailable(source)
             }
             other @ (StoreError::Corrupt { .. }
+            | StoreError::OtherRootKey { .. }
+            | StoreError::RootKey(_)
             | StoreError::OldSqlite { .. }
             | StoreError::OtherInstallation { .. }
             | StoreError::NoSuchRole

@@ -2,6 +2,8 @@
 
 use domain::auth::Permission;
 
+use crate::secret::RootKeyError;
+
 /// The result of a store call.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
@@ -32,6 +34,17 @@ pub enum StoreError {
         /// What.
         what: &'static str,
     },
+    /// The data keys are wrapped by another root key than those at hand: put the needed one into its place.
+    #[error("{}", other_root_key(.needed.as_deref(), .found))]
+    OtherRootKey {
+        /// The fingerprint of the one that is needed, where the data tells it.
+        needed: Option<String>,
+        /// The fingerprints of those at hand.
+        found: Vec<String>,
+    },
+    /// The root key cannot be read.
+    #[error("the root key cannot be used")]
+    RootKey(#[from] RootKeyError),
     /// The database is of the other kind of installation: demo data and real data never mix.
     #[error("this database belongs to `fleetgate {found}` and cannot be used by `fleetgate {wanted}`")]
     OtherInstallation {
@@ -63,6 +76,19 @@ pub enum StoreError {
     /// A migration failed; it was rolled back.
     #[error("a migration failed; nothing of it was kept")]
     Migration(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+fn other_root_key(needed: Option<&str>, found: &[String]) -> String {
+    let found = found.join("` and `");
+    match needed {
+        Some(needed) => format!(
+            "the secrets of this database need another root key: the one with the fingerprint `{needed}`, not the \
+             configured one (`{found}`)"
+        ),
+        None => {
+            format!("the secrets of this database need another root key than the configured one (`{found}`)")
+        }
+    }
 }
 
 /// PostgreSQL's code where a role lacks a right.

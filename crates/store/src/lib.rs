@@ -42,7 +42,7 @@ use domain::{
 
 pub use db::{Engine, Location, Tx};
 pub use error::{Result, StoreError};
-pub use secret::RootKey;
+pub use secret::{RootKey, RootKeys};
 
 use crate::{
     db::{Db, TenantDb},
@@ -61,9 +61,14 @@ pub struct Store {
 impl Store {
     /// Opens the database, applies what migrations are missing and unwraps the data keys.
     pub async fn open(location: &Location, root_key: &RootKey) -> Result<Store> {
+        Store::open_with(location, RootKeys::from(root_key.clone())).await
+    }
+
+    /// The same with root keys that are read when they are needed, so that their rotation needs no restart.
+    pub async fn open_with(location: &Location, root_keys: RootKeys) -> Result<Store> {
         let db = Db::open(location).await?;
         db.migrate().await?;
-        let keys = Arc::new(Keyring::load(&db, root_key).await?);
+        let keys = Arc::new(Keyring::load(&db, root_keys).await?);
         Ok(Store { db, keys, wake: Arc::default(), audit_keys: Arc::default() })
     }
 

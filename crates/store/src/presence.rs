@@ -35,6 +35,9 @@ pub enum PresenceError {
     /// Somebody still works alone.
     #[error("`migrate`, `restore` or `db copy` is at work on this database")]
     Closed,
+    /// Somebody rotates keys.
+    #[error("another `keys rotate` is at work on this database")]
+    Rotating,
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -50,7 +53,7 @@ impl Drop for Presence {
     }
 }
 
-/// The database for ourselves, until it is dropped.
+/// The database, or the right to rotate keys, for ourselves until it is dropped.
 #[derive(Debug)]
 pub struct Alone {
     _connection: PgConnection,
@@ -71,6 +74,15 @@ pub async fn alone(location: &Location) -> std::result::Result<Option<Alone>, Pr
     match lock_within(GRACE, url, ALONE.postgres).await? {
         Some(connection) => Ok(Some(Alone { _connection: connection })),
         None => Err(PresenceError::InUse),
+    }
+}
+
+/// Takes the right to rotate keys, if nobody does it. None on SQLite. Servers and other commands go on beside it.
+pub async fn rotate(location: &Location) -> std::result::Result<Option<Alone>, PresenceError> {
+    let Location::Server(url) = location else { return Ok(None) };
+    match lock_within(GRACE, url, ROTATE.postgres).await? {
+        Some(connection) => Ok(Some(Alone { _connection: connection })),
+        None => Err(PresenceError::Rotating),
     }
 }
 
@@ -132,6 +144,8 @@ statements! {
     }];
     SHARE = [{engine "SELECT TRUE" "SELECT pg_try_advisory_lock_shared(471104711)"}];
     ALONE = [{engine "SELECT TRUE" "SELECT pg_try_advisory_lock(471104711)"}];
+    // Not the lock of `secret`, which single transactions take.
+    ROTATE = [{engine "SELECT TRUE" "SELECT pg_try_advisory_lock(471104713)"}];
 }
 
 #[cfg(test)]

@@ -5,17 +5,26 @@
 //! place does not open. [`Secrets::describe`] tells what is set without the value; only services that open a
 //! connection call [`Secrets::open_all`].
 
+mod key_file;
 mod keyring;
 mod root_key;
+mod rotation;
 
 use domain::Time;
 use secrecy::{ExposeSecret, SecretString};
 
+pub use key_file::RootKeyFile;
 pub(crate) use keyring::Keyring;
-pub use root_key::{RootKey, RootKeyError};
+pub use root_key::{RootKey, RootKeyError, RootKeys};
+pub use rotation::{Begun, DataKeyInfo, Rotated, SecretName};
 
-use crate::{Tenant, Tx, db::args, error::Result, sql::statements};
-use keyring::Place;
+use crate::{
+    StoreError, Tenant, Tx,
+    db::args,
+    error::Result,
+    sql::{Sql, statements},
+};
+use keyring::{ATTEMPTS, Place};
 
 /// Shortest value whose last four characters are kept for people to recognise it by.
 const SHOW_LAST_FOUR_FROM_CHARS: usize = 12;
@@ -91,16 +100,27 @@ impl Secrets<'_> {
 
     /// The values set for `owner`, by name. [`crate::StoreError::Corrupt`] if one does not open.
     pub async fn open_all(&self, owner: SecretOwner<'_>) -> Result<Vec<(String, SecretString)>> {
-        let rows: Vec<(String, i64, Vec<u8>)> =
-            self.tenant.db().all(&READ, args![self.tenant.id, owner.table, owner.row_id]).await?;
-        let mut opened = Vec::with_capacity(rows.len());
-        for (name, key_version, sealed) in rows {
-            let place =
-                Place { tenant: self.tenant.id, table: owner.table, row_id: owner.row_id, name: &name };
-            let value = self.tenant.store.keys.open(key_version, &place, &sealed)?;
-            opened.push((name, value));
+        let keys = &self.tenant.store.keys;
+        for _ in 0..ATTEMPTS {
+            let rows: Vec<(String, i64, Vec<u8>)> =
+                self.tenant.db().all(&READ, args![self.tenant.id, owner.table, owner.row_id]).await?;
+            if rows.iter().all(|(_, version, _)| keys.knows(*version)) {
+                return rows.into_iter().map(|row| self.open_one(owner, row)).collect();
+            }
+            // A rotation beside us: the rows may be of before it, and the keys of after it.
+            keys.read_again(self.tenant.store.before_tenant()).await?;
         }
-        Ok(opened)
+        Err(StoreError::Corrupt { what: "secret" })
+    }
+
+    fn open_one(
+        &self,
+        owner: SecretOwner<'_>,
+        (name, key_version, sealed): (String, i64, Vec<u8>),
+    ) -> Result<(String, SecretString)> {
+        let place = Place { tenant: self.tenant.id, table: owner.table, row_id: owner.row_id, name: &name };
+        let value = self.tenant.store.keys.open(key_version, &place, &sealed)?;
+        Ok((name, value))
     }
 
     /// Keeps one secret, in a transaction of its own. It replaces the one of the same name.
@@ -114,7 +134,9 @@ impl Secrets<'_> {
     pub(crate) async fn put(&self, tx: &mut Tx, secret: &NewSecret<'_>) -> Result<()> {
         let NewSecret { owner, name, value, last_four, expires_at } = *secret;
         let place = Place { tenant: self.tenant.id, table: owner.table, row_id: owner.row_id, name };
-        let (key_version, sealed) = self.tenant.store.keys.seal(&place, value)?;
+        let keys = &self.tenant.store.keys;
+        let key_version = keys.newest(tx).await?;
+        let sealed = keys.seal(key_version, &place, value)?;
         let last_four = last_four_of(value.expose_secret(), last_four);
         let args = args![
             self.tenant.id,
@@ -212,10 +234,27 @@ statements! {
     ];
     DELETE = ["DELETE FROM secrets WHERE tenant_id = $1 AND owner_table = $2 AND owner_id = $3 AND name = $4"];
     DELETE_ALL = ["DELETE FROM secrets WHERE tenant_id = $1 AND owner_table = $2 AND owner_id = $3"];
-    LIST_DATA_KEYS = ["SELECT version, wrapped FROM data_keys ORDER BY version"];
-    INSERT_DATA_KEY = [
-        "INSERT INTO data_keys (version, wrapped, created_at) VALUES ($1, $2, $3) ON CONFLICT (version) DO NOTHING"
+    LIST_DATA_KEYS = [
+        "SELECT version, wrapped, created_at, root_key_fingerprint FROM data_keys ORDER BY version"
     ];
+    // Held until the end of the transaction, so that a rotation does not delete it meanwhile.
+    NEWEST_VERSION = [
+        "SELECT version FROM data_keys ORDER BY version DESC LIMIT 1" {engine "" " FOR KEY SHARE"}
+    ];
+    // Whoever adds or wraps data keys takes turns until the end of the transaction. On SQLite all writers do.
+    LOCK_DATA_KEYS = [{engine "SELECT TRUE" "SELECT pg_advisory_xact_lock(471104712)"}];
+    INSERT_DATA_KEY = [
+        "INSERT INTO data_keys (version, wrapped, created_at, root_key_fingerprint) VALUES ($1, $2, $3, $4)"
+    ];
+    NAME_ROOT_KEY = [
+        "UPDATE data_keys SET root_key_fingerprint = $3
+         WHERE version = $1 AND wrapped = $2 AND root_key_fingerprint IS NULL"
+    ];
+}
+
+/// Every statement of this module and those below, with its name.
+pub(crate) fn statements() -> Vec<(&'static str, &'static Sql)> {
+    [ALL, rotation::ALL].concat()
 }
 
 #[cfg(test)]

@@ -12,7 +12,6 @@ pub fn all() -> Vec<(&'static str, &'static Sql)> {
         gateway::ALL,
         job::ALL,
         schedule::ALL,
-        secret::ALL,
         absence::ALL,
         asset::ALL,
         asset::QUERY_STATEMENTS,
@@ -31,6 +30,7 @@ pub fn all() -> Vec<(&'static str, &'static Sql)> {
     .concat();
     all.extend(people::statements());
     all.extend(audit::statements());
+    all.extend(secret::statements());
     all.extend(copy::statements());
     all.extend(presence::ALL);
     all

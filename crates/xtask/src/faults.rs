@@ -25,7 +25,7 @@ pub(crate) struct Options {
 enum What {
     /// Kill the server (-9) in the middle of a device sync, again and again
     Sync(sync::Options),
-    /// Kill servers under mixed writes, two on one database, full disks, failing fsync, a tampered audit log
+    /// Kill servers under mixed writes, two on one database, full disks, failing fsync, killed rotations of keys, a tampered audit log
     House(house::Options),
 }
 

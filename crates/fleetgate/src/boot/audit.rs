@@ -12,7 +12,10 @@ use std::{
 use domain::id::TenantId;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use service::audit::{Bad, Checkpoint, CheckpointKey, Fault, Keep, Report, Sealer};
+use service::{
+    ServiceError,
+    audit::{Act, Bad, Checkpoint, CheckpointKey, Fault, Keep, Report, Sealer, note_as_operator},
+};
 use store::{RootKey, Store, people::InstallationKind, secret::RootKeyError};
 
 use super::{
@@ -28,7 +31,7 @@ use crate::{
 pub(super) fn checkpoint_key(config: &Config) -> Result<CheckpointKey, Failure> {
     let seed = match &config.keys.checkpoint_key {
         Some(text) => RootKey::from_base64(text.expose_secret()),
-        None => root_key::load(&config.keys.checkpoint_key_file),
+        None => root_key::load_or_create(&config.keys.checkpoint_key_file),
     };
     seed.and_then(|seed| CheckpointKey::from_seed(&seed)).map_err(|error| {
         let why = match error {
@@ -47,6 +50,15 @@ pub(super) fn sealer(store: Store, key: CheckpointKey, config: &Config) -> Seale
     let file = config.audit.checkpoint_file.clone();
     let keep: Keep = Arc::new(move |checkpoint| append(&file, checkpoint));
     Sealer::new(store, key, keep)
+}
+
+/// Notes what an operator did to the whole installation. A database in which no server ever ran has no tenant, and
+/// nothing to tell.
+pub(super) async fn note(store: &Store, act: Act) -> Result<(), Failure> {
+    match note_as_operator(store, act).await {
+        Err(ServiceError::NotFound { .. }) => Ok(()),
+        other => other.map_err(service_failure),
+    }
 }
 
 /// Adds one line, whole and to stay.

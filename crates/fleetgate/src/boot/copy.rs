@@ -13,17 +13,14 @@ use std::{
 use indicatif::{ProgressBar, ProgressStyle};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
-use service::{
-    ServiceError,
-    audit::{Act, note_as_operator},
-};
+use service::audit::Act;
 use store::{
     Location, Store, StoreError,
     copy::{self, CopyError, Progress, Report, Stage, Watch},
 };
 
 use super::{
-    create_private_folder, location, lock, owner_location, root_key, service_failure, store_failure,
+    audit::note, create_private_folder, keys, location, lock, owner_location, root_keys, store_failure,
 };
 use crate::{
     cli::{
@@ -198,7 +195,7 @@ fn is_same(one: &Location, other: &Location) -> bool {
 enum KeyCheck {
     Fits,
     Missing(PathBuf),
-    Wrong,
+    Wrong(Failure),
 }
 
 impl KeyCheck {
@@ -206,14 +203,14 @@ impl KeyCheck {
         match self {
             KeyCheck::Fits => "fits",
             KeyCheck::Missing(_) => "missing",
-            KeyCheck::Wrong => "does_not_fit",
+            KeyCheck::Wrong(_) => "does_not_fit",
         }
     }
 
     fn exit(&self) -> Exit {
         match self {
             KeyCheck::Fits => Exit::Ok,
-            KeyCheck::Missing(_) | KeyCheck::Wrong => Exit::Partial,
+            KeyCheck::Missing(_) | KeyCheck::Wrong(_) => Exit::Partial,
         }
     }
 
@@ -229,12 +226,14 @@ impl KeyCheck {
                  (chmod 600) before you run anything else here, which would make a new key that does not fit.",
                 file.display()
             )),
-            KeyCheck::Wrong => output.line(&format!(
-                "The data is there, but its secrets are sealed with another root key than this one ({}), and the server \
-                 will not start with it. Put the key file that belongs to the data in its place, or name it with \
-                 `keys.root_key_file`; then `fleetgate doctor` says whether it fits.",
-                key_place(config)
-            )),
+            KeyCheck::Wrong(why) => {
+                output.line(&format!(
+                    "The data is there, but its secrets do not open and the server will not start: {}.",
+                    why.detail
+                ))?;
+                why.advice.iter().try_for_each(|line| output.line(line))?;
+                output.line("Then `fleetgate doctor` says whether the key fits.")
+            }
         }
     }
 }
@@ -246,10 +245,10 @@ async fn note_backup(to: &Path, report: &Report, config: &Config) -> Result<(), 
     if !has_key || report.version != copy::newest() {
         return Ok(());
     }
-    let Ok(key) = root_key(config) else { return Ok(()) };
-    let store = match Store::open(&location(config), &key).await {
+    let Ok(keys) = root_keys(config) else { return Ok(()) };
+    let store = match Store::open_with(&location(config), keys).await {
         Ok(store) => store,
-        Err(StoreError::Corrupt { .. }) => return Ok(()),
+        Err(StoreError::OtherRootKey { .. }) => return Ok(()),
         Err(error) => return Err(store_failure(error)),
     };
     let act =
@@ -259,27 +258,21 @@ async fn note_backup(to: &Path, report: &Report, config: &Config) -> Result<(), 
     Ok(())
 }
 
-/// A database in which no server ever ran has no tenant, and nothing to tell.
-async fn note(store: &Store, act: Act) -> Result<(), Failure> {
-    match note_as_operator(store, act).await {
-        Err(ServiceError::NotFound { .. }) => Ok(()),
-        other => other.map_err(service_failure),
-    }
-}
-
 async fn check_key(config: &Config, written: &Location, act: Act) -> Result<KeyCheck, Failure> {
     let file = &config.keys.root_key_file;
     // It is not made here: a new one would not fit.
     if config.keys.root_key.is_none() && !file.exists() {
         return Ok(KeyCheck::Missing(file.clone()));
     }
-    match Store::open(written, &root_key(config)?).await {
+    match Store::open_with(written, root_keys(config)?).await {
         Ok(store) => {
             note(&store, act).await?;
             store.close().await;
             Ok(KeyCheck::Fits)
         }
-        Err(StoreError::Corrupt { .. }) => Ok(KeyCheck::Wrong),
+        Err(error @ (StoreError::OtherRootKey { .. } | StoreError::Corrupt { .. })) => {
+            Ok(KeyCheck::Wrong(keys::opening_failure(config, error)))
+        }
         Err(error) => Err(store_failure(error)),
     }
 }

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 use serde_json::json;
 use store::isolation::Isolation;
 
-use super::{allow_rules, isolation, location, root_key};
+use super::{allow_rules, isolation, keys, location, root_keys};
 use crate::{
     cli::{exit::Exit, failure::Failure},
     config::Config,
@@ -125,7 +125,7 @@ fn key(config: &Config) -> Finding {
             installation gets a new key, from `fleetgate serve`.";
         return Finding::bad("root key", detail, mend);
     }
-    match root_key(config) {
+    match root_keys(config) {
         Ok(_) => Finding::good("root key", "readable by its owner only"),
         Err(failure) => {
             Finding::bad("root key", failure.detail, "Do what the line above says, then run this again.")
@@ -134,12 +134,12 @@ fn key(config: &Config) -> Finding {
 }
 
 /// Is there no key file? Reading the key would make one, and it would not fit the data.
-fn lacks_key(config: &Config) -> bool {
+pub(super) fn lacks_key(config: &Config) -> bool {
     config.keys.root_key.is_none() && !config.keys.root_key_file.exists()
 }
 
 async fn database(config: &Config) -> Vec<Finding> {
-    let key = if lacks_key(config) { None } else { root_key(config).ok() };
+    let key = if lacks_key(config) { None } else { root_keys(config).ok() };
     let Some(key) = key else {
         return vec![Finding::bad("database", "not tried without the root key", "Mend the root key first.")];
     };
@@ -152,28 +152,43 @@ async fn database(config: &Config) -> Vec<Finding> {
             "Correct `--data-dir`, or start `fleetgate serve` once.",
         )];
     }
-    let store = match store::Store::open(&location(config), &key).await {
+    let store = match store::Store::open_with(&location(config), key).await {
         Ok(store) => store,
-        Err(error) => {
-            return vec![Finding::bad(
-                "database",
-                super::store_failure(error).detail,
-                "Check `database.url`, that the server runs, and that the root key belongs to this database.",
-            )];
-        }
+        Err(error) => return vec![closed(keys::opening_failure(config, error))],
     };
     let engine = store.engine().name();
     let answer = store.ping().await;
     let told = store.isolation().await;
+    let of_keys = data_keys(config, &store).await;
     store.close().await;
     match answer.and(told) {
         Ok(told) => {
             let mut findings =
                 vec![Finding::good("database", format!("{engine}, up to date, secrets readable"))];
+            findings.extend(of_keys);
             findings.extend(told.iter().flat_map(of_postgres));
             findings
         }
         Err(error) => vec![Finding::bad("database", error.to_string(), "See the database's own log.")],
+    }
+}
+
+fn closed(failure: Failure) -> Finding {
+    let mend = match failure.code.as_str() {
+        keys::OTHER_ROOT_KEY => failure.advice.join(" "),
+        _ => "Check `database.url`, that the server runs, and that the root key belongs to this database."
+            .to_owned(),
+    };
+    Finding::bad("database", failure.detail, mend)
+}
+
+/// Which keys are in use, and each rotation that has not ended.
+async fn data_keys(config: &Config, store: &store::Store) -> Vec<Finding> {
+    const KEYS: &str = "data keys";
+    match keys::overview(config, store).await {
+        Ok(found) if found.unfinished.is_empty() => vec![Finding::good(KEYS, found.summary())],
+        Ok(found) => found.unfinished.into_iter().map(|one| Finding::bad(KEYS, one.found, one.fix)).collect(),
+        Err(failure) => vec![Finding::bad(KEYS, failure.detail, "See the database's own log.")],
     }
 }
 

@@ -10,19 +10,87 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use secrecy::zeroize::Zeroizing;
-use store::{RootKey, secret::RootKeyError};
+use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
+use store::{
+    RootKey, RootKeys,
+    secret::{RootKeyError, RootKeyFile},
+};
 
-/// Reads the key file and makes one if there is none; a credential is only read.
-pub(super) fn load(path: &Path) -> Result<RootKey, RootKeyError> {
-    load_beside(path, std::env::var_os("CREDENTIALS_DIRECTORY"))
+use crate::config::Config;
+
+/// Where the root key comes from.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    /// The variable: the key itself.
+    Variable(SecretString),
+    /// A file that the service manager lends: it is only read.
+    Credential(PathBuf),
+    /// A file of ours.
+    File(RootKeyFile),
 }
 
-fn load_beside(path: &Path, credentials: Option<OsString>) -> Result<RootKey, RootKeyError> {
-    match credentials.filter(|folder| !folder.is_empty()).map(PathBuf::from) {
-        Some(folder) if path.parent() == Some(folder.as_path()) => read_credential(path),
-        Some(_) | None => RootKey::load_or_create(path),
+impl Source {
+    pub(super) fn of(config: &Config) -> Source {
+        match &config.keys.root_key {
+            Some(text) => Source::Variable(text.clone()),
+            None => Source::of_file(&config.keys.root_key_file, std::env::var_os("CREDENTIALS_DIRECTORY")),
+        }
     }
+
+    fn of_file(path: &Path, credentials: Option<OsString>) -> Source {
+        if is_credential(path, credentials) {
+            return Source::Credential(path.to_owned());
+        }
+        Source::File(RootKeyFile::new(path))
+    }
+
+    /// Its keys, for a store. A key file that is not there is made; a credential is only read.
+    pub(super) fn keys(&self) -> Result<RootKeys, RootKeyError> {
+        let keys = match self {
+            Source::Variable(text) => RootKeys::from(RootKey::from_base64(text.expose_secret())?),
+            Source::Credential(path) => {
+                let path = path.clone();
+                RootKeys::read_by(move || Ok(vec![read_credential(&path)?]))
+            }
+            Source::File(file) => {
+                RootKey::load_or_create(file.path())?;
+                let file = file.clone();
+                RootKeys::read_by(move || file.read())
+            }
+        };
+        keys.read()?;
+        Ok(keys)
+    }
+
+    /// For people.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Source::Variable(_) => "FLEETGATE_ROOT_KEY".to_owned(),
+            Source::Credential(path) => path.display().to_string(),
+            Source::File(file) => file.path().display().to_string(),
+        }
+    }
+}
+
+/// A key that a person names, in a file of theirs or a credential. It is never made.
+pub(super) fn read(path: &Path) -> Result<RootKey, RootKeyError> {
+    if is_credential(path, std::env::var_os("CREDENTIALS_DIRECTORY")) {
+        return read_credential(path);
+    }
+    RootKey::read(path)
+}
+
+/// A key of another use that is kept as a root key is: made if its file is not there; a credential is only read.
+pub(super) fn load_or_create(path: &Path) -> Result<RootKey, RootKeyError> {
+    if is_credential(path, std::env::var_os("CREDENTIALS_DIRECTORY")) {
+        return read_credential(path);
+    }
+    RootKey::load_or_create(path)
+}
+
+fn is_credential(path: &Path, credentials: Option<OsString>) -> bool {
+    let folder = credentials.filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    folder.is_some_and(|folder| path.parent() == Some(folder.as_path()))
 }
 
 fn read_credential(path: &Path) -> Result<RootKey, RootKeyError> {
@@ -38,9 +106,11 @@ fn read_credential(path: &Path) -> Result<RootKey, RootKeyError> {
 mod tests {
     use std::{fs::Permissions, os::unix::fs::PermissionsExt};
 
-    use secrecy::ExposeSecret;
-
     use super::*;
+
+    fn load_beside(path: &Path, credentials: Option<OsString>) -> Result<RootKeys, RootKeyError> {
+        Source::of_file(path, credentials).keys()
+    }
 
     #[track_caller]
     fn check(path: &Path, credentials: &Path, mode: u32, accepted: bool) {

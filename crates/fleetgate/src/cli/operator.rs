@@ -138,6 +138,34 @@ impl fmt::Debug for CopyPlace {
     }
 }
 
+/// `fleetgate keys …`.
+#[derive(Args, Debug)]
+pub(crate) struct KeysArgs {
+    /// The configuration.
+    #[command(flatten)]
+    pub(crate) config: ConfigFlags,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: KeysCommand,
+}
+
+/// What can be done with the keys of secrets.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Show which keys are in use, how old they are, and whether a rotation has not ended.
+    Status,
+    /// Seal all secrets with a new data key, beside a running server. What was cut off is finished by running it again.
+    Rotate {
+        /// Make a new root key instead, and wrap the data keys by it. The old one is kept for earlier backups.
+        #[arg(long)]
+        root: bool,
+        /// The new root key, where it is not this command that makes it: 32 bytes in base64, readable by you alone. No file
+        /// changes its name then.
+        #[arg(long, value_name = "FILE", requires = "root")]
+        new_key_file: Option<PathBuf>,
+    },
+}
+
 /// `fleetgate doctor`.
 #[derive(Args, Debug)]
 pub(crate) struct DoctorArgs {

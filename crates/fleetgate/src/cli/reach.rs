@@ -13,13 +13,14 @@ const SERVER: [Name; 3] =
 
 /// Commands on the server's own machine: which of the options of output have no effect there. `--quiet` is taken everywhere:
 /// scripts set it without looking.
-const LOCAL: [(&str, &[Name]); 14] = [
+const LOCAL: [(&str, &[Name]); 15] = [
     ("serve", &[JSON]),
     ("demo", &[JSON]),
     ("migrate", &[]),
     ("backup", &[]),
     ("restore", &[]),
     ("db", &[]),
+    ("keys", &[]),
     ("doctor", &[]),
     ("health", &[]),
     ("config", &[]),

@@ -63,6 +63,7 @@ fn configuration_flags_stand_before_or_after_the_subcommand() {
         "fleetgate token create --email a@b --name x --days 7 --kind agent --config f.toml",
         "fleetgate db --data-dir d copy --to @f",
         "fleetgate db copy --from config --to e --data-dir d",
+        "fleetgate keys --data-dir d rotate --root --new-key-file f",
     ] {
         check_parses(typed);
     }
@@ -108,6 +109,7 @@ fn options_without_effect_are_neither_listed_nor_accepted() {
         &["backup"],
         &["restore"],
         &["db", "copy"],
+        &["keys", "status"],
         &["doctor"],
         &["config"],
         &["user"],

@@ -105,6 +105,13 @@ impl Home {
         self.root_key.as_ref().unwrap().to_base64().expose_secret().to_owned()
     }
 
+    /// Moves a root key that was made here from the variable into its file.
+    pub(crate) fn keep_key_in_file(&mut self) {
+        let Some(key) = self.root_key.take() else { return };
+        self.set("FLEETGATE_ROOT_KEY", "");
+        write_key(&self.key_file(), key.to_base64().expose_secret());
+    }
+
     /// Sets a variable for all programs from now on.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.env.retain(|(known, _)| known != name);
@@ -187,6 +194,13 @@ impl Home {
         };
         Store::open(location, key).await.unwrap()
     }
+}
+
+/// A key file as an administrator makes it.
+pub(crate) fn write_key(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::write(path, format!("{text}\n")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 /// The address of a database on a server.

@@ -14,6 +14,7 @@ mod edge;
 mod factors;
 mod home;
 mod isolation;
+mod keys;
 mod kill;
 mod openapi;
 mod operations;

@@ -3,7 +3,10 @@
 //! XChaCha20-Poly1305 with random nonces. Every value is bound to its [`Place`]: the associated data holds each part
 //! with its length, so that no two places have the same encoding.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,
@@ -13,10 +16,12 @@ use domain::id::TenantId;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-use super::{INSERT_DATA_KEY, LIST_DATA_KEYS, RootKey};
+use super::{
+    INSERT_DATA_KEY, LIST_DATA_KEYS, LOCK_DATA_KEYS, NAME_ROOT_KEY, NEWEST_VERSION, RootKey, RootKeys,
+};
 use crate::{
     clock,
-    db::{Db, args},
+    db::{Db, Tx, args},
     error::{Result, StoreError},
 };
 
@@ -24,6 +29,9 @@ const NONCE_BYTES: usize = 24;
 
 /// The version of the first data key.
 const FIRST_VERSION: i64 = 1;
+
+/// How often keys are read again before it counts: what was read before a rotation may not fit what was read after it.
+pub(super) const ATTEMPTS: usize = 4;
 
 /// Where a secret belongs.
 #[derive(Clone, Copy, Debug)]
@@ -34,67 +42,174 @@ pub(super) struct Place<'a> {
     pub(super) name: &'a str,
 }
 
-/// All data keys. New values are sealed with the newest.
+/// A data key as it is stored.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(super) struct DataKeyRow {
+    pub(super) version: i64,
+    pub(super) wrapped: Vec<u8>,
+    pub(super) created_at: i64,
+    pub(super) root_key_fingerprint: Option<String>,
+}
+
+/// An open data key.
+pub(super) type DataKey = Arc<Zeroizing<[u8; 32]>>;
+
+/// The data keys that this process has opened, until it ends. Rotations add and delete some meanwhile: who writes asks for
+/// the newest inside its transaction, who meets an unknown version reads them again.
 pub(crate) struct Keyring {
-    keys: BTreeMap<i64, Zeroizing<[u8; 32]>>,
-    current: i64,
+    root_keys: RootKeys,
+    keys: RwLock<BTreeMap<i64, DataKey>>,
 }
 
 impl Keyring {
-    /// Unwraps the data keys; makes the first on an empty database. [`StoreError::Corrupt`] if the root key is not
+    /// Unwraps the data keys; makes the first on an empty database. [`StoreError::OtherRootKey`] if the root key is not
     /// the one of this database.
-    pub(crate) async fn load(db: &Db, root_key: &RootKey) -> Result<Keyring> {
-        let mut rows: Vec<(i64, Vec<u8>)> = db.all(&LIST_DATA_KEYS, args![]).await?;
-        if rows.is_empty() {
-            let wrapped = wrap_new_key(root_key, FIRST_VERSION)?;
-            db.write(&INSERT_DATA_KEY, args![FIRST_VERSION, wrapped, clock::now()]).await?;
-            // Another node may have been first: what counts is what is stored.
-            rows = db.all(&LIST_DATA_KEYS, args![]).await?;
+    pub(crate) async fn load(db: &Db, root_keys: RootKeys) -> Result<Keyring> {
+        let ring = Keyring { root_keys, keys: RwLock::default() };
+        if db.all::<DataKeyRow>(&LIST_DATA_KEYS, args![]).await?.is_empty() {
+            ring.make_first(db).await?;
         }
-        let mut keys = BTreeMap::new();
-        for (version, wrapped) in rows {
-            keys.insert(version, unwrap_key(root_key, version, &wrapped)?);
-        }
-        let current = keys.keys().next_back().copied().ok_or(StoreError::Corrupt { what: "data key" })?;
-        Ok(Keyring { keys, current })
+        ring.read_again(db).await?;
+        ring.name_root_keys(db).await?;
+        Ok(ring)
     }
 
-    /// Seals a value for its place; answers the key's version and nonce with ciphertext.
-    pub(super) fn seal(&self, place: &Place<'_>, value: &SecretString) -> Result<(i64, Vec<u8>)> {
-        let bound = associated_data(place, self.current);
-        let sealed = seal_bytes(self.key(self.current)?, &bound, value.expose_secret().as_bytes())?;
-        Ok((self.current, sealed))
+    /// Another node, or a rotation, may be at it: they take turns, and what counts is what is stored.
+    async fn make_first(&self, db: &Db) -> Result<()> {
+        let mut tx = db.begin().await?;
+        tx.run(&LOCK_DATA_KEYS, args![]).await?;
+        if tx.all::<DataKeyRow>(&LIST_DATA_KEYS, args![]).await?.is_empty() {
+            let roots = self.root_keys.read()?;
+            let root = roots.first().ok_or(StoreError::Corrupt { what: "root key" })?;
+            insert_new(&mut tx, FIRST_VERSION, root).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Learns the data keys as they are stored now.
+    pub(super) async fn read_again(&self, db: &Db) -> Result<()> {
+        let mut attempt = 1;
+        loop {
+            let rows = db.all(&LIST_DATA_KEYS, args![]).await?;
+            match self.learn(&rows) {
+                Err(StoreError::OtherRootKey { .. }) if attempt < ATTEMPTS => attempt += 1,
+                learnt => return learnt,
+            }
+        }
+    }
+
+    /// The newest version as the transaction sees it. It is not deleted before the transaction has ended.
+    pub(super) async fn newest(&self, tx: &mut Tx) -> Result<i64> {
+        let mut failed = StoreError::Corrupt { what: "data key" };
+        for _ in 0..ATTEMPTS {
+            let newest: Option<(i64,)> = tx.maybe(&NEWEST_VERSION, args![]).await?;
+            // None: it was deleted for a newer one in this moment.
+            let Some((version,)) = newest else { continue };
+            if self.knows(version) {
+                return Ok(version);
+            }
+            let rows: Vec<DataKeyRow> = tx.all(&LIST_DATA_KEYS, args![]).await?;
+            match self.learn(&rows) {
+                Ok(()) => return Ok(version),
+                Err(error @ StoreError::OtherRootKey { .. }) => failed = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(failed)
+    }
+
+    /// Learns what is stored. A version never changes its key, so the root key is needed for new ones only: a server goes
+    /// on with what it has opened, whatever wraps it now. Nothing is forgotten: another task may be about to open what it
+    /// read before a version was deleted.
+    pub(super) fn learn(&self, rows: &[DataKeyRow]) -> Result<()> {
+        if rows.is_empty() {
+            return Err(StoreError::Corrupt { what: "data key" });
+        }
+        let unknown: Vec<&DataKeyRow> = rows.iter().filter(|row| !self.knows(row.version)).collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let roots = self.root_keys.read()?;
+        for row in unknown {
+            let (key, _) = unwrap_key(&roots, row)?;
+            self.keys.write().unwrap_or_else(PoisonError::into_inner).insert(row.version, key);
+        }
+        Ok(())
+    }
+
+    /// Rows of earlier versions do not say which root key wraps them.
+    async fn name_root_keys(&self, db: &Db) -> Result<()> {
+        let rows: Vec<DataKeyRow> = db.all(&LIST_DATA_KEYS, args![]).await?;
+        for row in rows.into_iter().filter(|row| row.root_key_fingerprint.is_none()) {
+            let roots = self.root_keys.read()?;
+            // One that does not open any more was wrapped anew in this moment, and named.
+            let Ok((_, root)) = unwrap_key(&roots, &row) else { continue };
+            db.write(&NAME_ROOT_KEY, args![row.version, row.wrapped, root.fingerprint()]).await?;
+        }
+        Ok(())
+    }
+
+    /// The root keys as they are now.
+    pub(super) fn root_keys(&self) -> Result<Vec<RootKey>> {
+        Ok(self.root_keys.read()?)
+    }
+
+    pub(super) fn knows(&self, version: i64) -> bool {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).contains_key(&version)
+    }
+
+    /// Seals a value for its place with this version; answers nonce and ciphertext.
+    pub(super) fn seal(&self, version: i64, place: &Place<'_>, value: &SecretString) -> Result<Vec<u8>> {
+        let bound = associated_data(place, version);
+        seal_bytes(&*self.key(version)?, &bound, value.expose_secret().as_bytes())
     }
 
     /// Opens what was sealed for this very place.
     pub(super) fn open(&self, version: i64, place: &Place<'_>, sealed: &[u8]) -> Result<SecretString> {
         let corrupt = || StoreError::Corrupt { what: "secret" };
         let key = self.key(version)?;
-        let plain = open_bytes(key, &associated_data(place, version), sealed).ok_or_else(corrupt)?;
+        let plain = open_bytes(&key, &associated_data(place, version), sealed).ok_or_else(corrupt)?;
         let text = std::str::from_utf8(&plain).map_err(|_| corrupt())?;
         Ok(SecretString::from(text))
     }
 
-    fn key(&self, version: i64) -> Result<&[u8; 32]> {
-        self.keys.get(&version).map(|key| &**key).ok_or(StoreError::Corrupt { what: "secret" })
+    pub(super) fn key(&self, version: i64) -> Result<DataKey> {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.get(&version).cloned().ok_or(StoreError::Corrupt { what: "secret" })
     }
 }
 
-fn wrap_new_key(root_key: &RootKey, version: i64) -> Result<Vec<u8>> {
+/// Makes a data key and stores it, wrapped by `root`.
+pub(super) async fn insert_new(tx: &mut Tx, version: i64, root: &RootKey) -> Result<()> {
     let mut key = Zeroizing::new([0_u8; 32]);
     getrandom::fill(key.as_mut_slice()).expect("the operating system gives random bytes");
-    seal_bytes(root_key.bytes(), &data_key_label(version), key.as_slice())
+    let wrapped = wrap_key(root, version, &key)?;
+    tx.run(&INSERT_DATA_KEY, args![version, wrapped, clock::now(), root.fingerprint()]).await?;
+    Ok(())
 }
 
-fn unwrap_key(root_key: &RootKey, version: i64, wrapped: &[u8]) -> Result<Zeroizing<[u8; 32]>> {
+pub(super) fn wrap_key(root: &RootKey, version: i64, key: &[u8; 32]) -> Result<Vec<u8>> {
+    seal_bytes(root.bytes(), &data_key_label(version), key)
+}
+
+/// Opens a stored data key with one of `roots`; answers that one as well.
+pub(super) fn unwrap_key<'r>(roots: &'r [RootKey], row: &DataKeyRow) -> Result<(DataKey, &'r RootKey)> {
     let corrupt = || StoreError::Corrupt { what: "data key" };
-    let plain = open_bytes(root_key.bytes(), &data_key_label(version), wrapped).ok_or_else(corrupt)?;
+    let label = data_key_label(row.version);
+    let opened = roots.iter().find_map(|root| Some((open_bytes(root.bytes(), &label, &row.wrapped)?, root)));
+    let Some((plain, root)) = opened else {
+        let found: Vec<String> = roots.iter().map(RootKey::fingerprint).collect();
+        return Err(match &row.root_key_fingerprint {
+            Some(needed) if found.contains(needed) => corrupt(),
+            needed => StoreError::OtherRootKey { needed: needed.clone(), found },
+        });
+    };
     let mut key = Zeroizing::new([0_u8; 32]);
     if plain.len() != key.len() {
         return Err(corrupt());
     }
     key.copy_from_slice(&plain);
-    Ok(key)
+    Ok((Arc::new(key), root))
 }
 
 fn data_key_label(version: i64) -> Vec<u8> {

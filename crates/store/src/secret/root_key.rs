@@ -4,11 +4,16 @@ use std::{
     fmt, fs, io,
     io::{Read, Write},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use secrecy::SecretString;
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
+
+/// Bytes of a fingerprint: enough to tell keys apart, and to name a file.
+const FINGERPRINT_BYTES: usize = 8;
 
 /// The root key: 32 bytes, wiped when dropped.
 #[derive(Clone)]
@@ -32,6 +37,67 @@ pub enum RootKeyError {
         #[source]
         source: io::Error,
     },
+    /// The file is not this program's to replace: mounted, linked, or in a folder that takes no new files.
+    #[error("the key file `{path}` cannot be replaced where it lies", path = .path.display())]
+    NotReplaceable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The key to follow does not belong to the owner of the one it replaces, who could not read it any more.
+    #[error(
+        "the key file `{path}` would not belong to the user who owns the one it replaces; run this as that user",
+        path = .0.display()
+    )]
+    OtherOwner(PathBuf),
+    /// The key meant to follow is the one in use.
+    #[error("`{path}` holds the root key that is in use already; remove it", path = .0.display())]
+    NotNew(PathBuf),
+}
+
+/// Where root keys come from. They are read when they are needed: a file may change while a server runs, and during a
+/// rotation there are two keys.
+#[derive(Clone)]
+pub struct RootKeys(Arc<Reader>);
+
+type Reader = dyn Fn() -> Result<Vec<RootKey>, RootKeyError> + Send + Sync;
+
+impl RootKeys {
+    /// Keys that `read` answers each time, the one in use first.
+    pub fn read_by(
+        read: impl Fn() -> Result<Vec<RootKey>, RootKeyError> + Send + Sync + 'static,
+    ) -> RootKeys {
+        RootKeys(Arc::new(read))
+    }
+
+    /// These, and behind them another one.
+    #[must_use]
+    pub fn and(self, other: RootKey) -> RootKeys {
+        RootKeys::read_by(move || {
+            let mut keys = self.read()?;
+            keys.push(other.clone());
+            Ok(keys)
+        })
+    }
+
+    /// The keys as they are now.
+    pub fn read(&self) -> Result<Vec<RootKey>, RootKeyError> {
+        (self.0)()
+    }
+}
+
+impl From<RootKey> for RootKeys {
+    fn from(key: RootKey) -> RootKeys {
+        RootKeys::read_by(move || Ok(vec![key.clone()]))
+    }
+}
+
+impl fmt::Debug for RootKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RootKeys(..)")
+    }
 }
 
 impl RootKey {
@@ -58,14 +124,26 @@ impl RootKey {
         SecretString::from(STANDARD.encode(self.0.as_slice()))
     }
 
+    /// What people and backups know it by: 16 hexadecimal digits that give nothing of the key away.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(b"fleetgate root key fingerprint");
+        hash.update(self.0.as_slice());
+        hash.finalize().iter().take(FINGERPRINT_BYTES).map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Reads the key file; makes one if there is none. Refuses a file that others can read.
     pub fn load_or_create(path: &Path) -> Result<RootKey, RootKeyError> {
-        let failed = |source| RootKeyError::File { path: path.to_owned(), source };
         match create(path) {
-            Ok(key) => return Ok(key),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(failed(error)),
+            Ok(key) => Ok(key),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => RootKey::read(path),
+            Err(source) => Err(RootKeyError::File { path: path.to_owned(), source }),
         }
+    }
+
+    /// Reads a key file. Refuses one that others can read.
+    pub fn read(path: &Path) -> Result<RootKey, RootKeyError> {
+        let failed = |source| RootKeyError::File { path: path.to_owned(), source };
         let mut file = fs::File::open(path).map_err(failed)?;
         if is_exposed(&file.metadata().map_err(failed)?) {
             return Err(RootKeyError::Exposed(path.to_owned()));
@@ -87,7 +165,7 @@ impl fmt::Debug for RootKey {
 }
 
 /// Makes the file whole or not at all: written under another name, then linked, which fails if the name is taken.
-fn create(path: &Path) -> io::Result<RootKey> {
+pub(super) fn create(path: &Path) -> io::Result<RootKey> {
     use secrecy::ExposeSecret;
     if path.exists() {
         return Err(io::ErrorKind::AlreadyExists.into());
@@ -103,10 +181,14 @@ fn create(path: &Path) -> io::Result<RootKey> {
     let removed = fs::remove_file(&draft);
     written?;
     removed?;
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::File::open(folder)?.sync_all()?;
-    }
+    sync_folder_of(path)?;
     Ok(key)
+}
+
+/// Names in the folder of `path` survive a power cut.
+pub(super) fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::File::open(folder)?.sync_all()
 }
 
 fn write_private(path: &Path, text: &str) -> io::Result<()> {
@@ -183,6 +265,16 @@ mod tests {
 
     #[test]
     fn debug_says_nothing() {
-        assert_eq!(format!("{:?}", RootKey::generate()), "RootKey(..)");
+        let key = RootKey::generate();
+        assert_eq!(format!("{key:?}"), "RootKey(..)");
+        assert_eq!(format!("{:?}", RootKeys::from(key)), "RootKeys(..)");
+    }
+
+    /// Files and backups are named by it: it must never change.
+    #[test]
+    fn a_fingerprint_stays_what_it_is() {
+        let key = RootKey::from_base64("c29tZSBvdGhlciBrZXksIDMyIGJ5dGVzIGluIGFsbCE=").unwrap();
+        assert_eq!(key.fingerprint(), "84e028706d0e1dc4");
+        assert_ne!(RootKey::generate().fingerprint(), RootKey::generate().fingerprint());
     }
 }

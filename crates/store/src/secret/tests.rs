@@ -11,30 +11,34 @@ use crate::{
 
 const NOON: Time = Time(1_800_000_000_000);
 const CANARY: &str = "canary-7f3c9a51-value";
-const OWNER: SecretOwner<'static> = SecretOwner { table: "integrations", row_id: "0a" };
+pub(super) const OWNER: SecretOwner<'static> = SecretOwner { table: "integrations", row_id: "0a" };
 const OTHER_ROW: SecretOwner<'static> = SecretOwner { table: "integrations", row_id: "0b" };
 const OTHER_TABLE: SecretOwner<'static> = SecretOwner { table: "webhooks", row_id: "0a" };
 
-fn ctx(tenant: i64) -> Ctx {
+pub(super) fn ctx(tenant: i64) -> Ctx {
     Ctx { tenant: TenantId(tenant), actor: Actor::system(), request_id: String::new(), now: NOON }
 }
 
-async fn execute(store: &Store, sql: &str) -> u64 {
+pub(super) async fn execute(store: &Store, sql: &str) -> u64 {
     store.before_tenant().write(Text::Composed(sql.to_owned()), Vec::<Value>::new()).await.unwrap()
 }
 
-async fn install(store: &Store) {
+pub(super) async fn install(store: &Store) {
     store.installation(InstallationKind::Serve).await.unwrap();
     execute(store, "INSERT INTO tenants (id, name, created_at) VALUES (2, 'two', 0)").await;
 }
 
-async fn put(store: &Store, tenant: i64, owner: SecretOwner<'_>, name: &str, value: &str) {
+pub(super) async fn put(store: &Store, tenant: i64, owner: SecretOwner<'_>, name: &str, value: &str) {
     let value = SecretString::from(value);
     let secret = NewSecret { owner, name, value: &value, last_four: LastFour::Show, expires_at: None };
     store.tenant(&ctx(tenant)).secrets().put_one(&secret).await.unwrap();
 }
 
-async fn open(store: &Store, tenant: i64, owner: SecretOwner<'_>) -> crate::Result<Vec<(String, String)>> {
+pub(super) async fn open(
+    store: &Store,
+    tenant: i64,
+    owner: SecretOwner<'_>,
+) -> crate::Result<Vec<(String, String)>> {
     let opened = store.tenant(&ctx(tenant)).secrets().open_all(owner).await?;
     Ok(opened.into_iter().map(|(name, value)| (name, value.expose_secret().to_owned())).collect())
 }
@@ -136,23 +140,48 @@ on_both_engines! {
         install(&test.store).await;
         put(&test.store, 1, OWNER, "api_key", CANARY).await;
         test.store.close().await;
-        let refused = Store::open(&test.location, &RootKey::generate()).await.map(drop).unwrap_err();
-        assert!(matches!(refused, StoreError::Corrupt { what: "data key" }), "{refused}");
+        let other = RootKey::generate();
+        let refused = Store::open(&test.location, &other).await.map(drop).unwrap_err();
+        let told = refused.to_string();
+        assert!(matches!(refused, StoreError::OtherRootKey { .. }), "{told}");
+        assert!(told.contains(&other.fingerprint()) && told.contains(&test.root_key.fingerprint()), "{told}");
         let text = test.root_key.to_base64();
         let same = RootKey::from_base64(text.expose_secret()).unwrap();
         let again = Store::open(&test.location, &same).await.unwrap();
         assert_eq!(open(&again, 1, OWNER).await.unwrap()[0].1, CANARY);
     }
 
+    /// Rows of an earlier version do not say which root key they need.
+    async fn a_data_key_of_unknown_root_is_named_when_it_opens(test) {
+        execute(&test.store, "UPDATE data_keys SET root_key_fingerprint = NULL").await;
+        let other = RootKey::generate();
+        let refused = Store::open(&test.location, &other).await.map(drop).unwrap_err();
+        assert!(matches!(&refused, StoreError::OtherRootKey { needed: None, .. }), "{refused}");
+        assert_eq!(test.store.data_keys().await.unwrap()[0].root_key, None);
+        Store::open(&test.location, &test.root_key).await.unwrap();
+        let named = test.store.data_keys().await.unwrap().remove(0).root_key;
+        assert_eq!(named, Some(test.root_key.fingerprint()));
+    }
+
+    async fn a_damaged_data_key_is_no_wrong_root_key(test) {
+        let bytes = match test.store.engine() {
+            crate::Engine::Sqlite => "X'00ff'",
+            crate::Engine::Postgres => "'\\x00ff'::bytea",
+        };
+        execute(&test.store, &format!("UPDATE data_keys SET wrapped = {bytes}")).await;
+        let refused = Store::open(&test.location, &test.root_key).await.map(drop).unwrap_err();
+        assert!(matches!(refused, StoreError::Corrupt { what: "data key" }), "{refused}");
+    }
+
     async fn two_nodes_that_start_at_once_agree_on_the_data_key(test) {
         execute(&test.store, "DELETE FROM data_keys").await;
         let (one, two) = tokio::join!(
-            Keyring::load(&test.store.db, &test.root_key),
-            Keyring::load(&test.store.db, &test.root_key),
+            Keyring::load(&test.store.db, test.root_key.clone().into()),
+            Keyring::load(&test.store.db, test.root_key.clone().into()),
         );
         let place = Place { tenant: TenantId(1), table: "t", row_id: "r", name: "n" };
-        let (version, sealed) = one.unwrap().seal(&place, &CANARY.into()).unwrap();
-        assert_eq!(two.unwrap().open(version, &place, &sealed).unwrap().expose_secret(), CANARY);
+        let sealed = one.unwrap().seal(1, &place, &CANARY.into()).unwrap();
+        assert_eq!(two.unwrap().open(1, &place, &sealed).unwrap().expose_secret(), CANARY);
     }
 }
 

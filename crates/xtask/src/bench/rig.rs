@@ -28,6 +28,8 @@ pub(crate) struct Rig {
     pub(crate) api: Client,
     pub(crate) control: Client,
     pub(crate) integration: String,
+    /// Its credentials, to be saved again.
+    pub(crate) fields: Value,
     pub(crate) token: String,
     pub(crate) home: Home,
     /// Kept for its drop: it ends the program.
@@ -55,8 +57,8 @@ impl Rig {
         let kind = text(&provider["id"])?;
         let simulator = Simulator::start(&kind, agents)?;
         let control = Client::new(&simulator.control_url, None)?;
-        let integration = connect(&mut api, &provider, &simulator)?;
-        let mut rig = Self { server, api, control, integration, token, home, _simulator: simulator };
+        let (integration, fields) = connect(&mut api, &provider, &simulator)?;
+        let mut rig = Self { server, api, control, integration, fields, token, home, _simulator: simulator };
         let run = rig.sync("organizations")?;
         if run.state != "succeeded" {
             bail!("organizations were not read: {}", run.state);
@@ -169,15 +171,16 @@ impl Rig {
     }
 }
 
-fn connect(api: &mut Client, provider: &Value, simulator: &Simulator) -> Result<String> {
+fn connect(api: &mut Client, provider: &Value, simulator: &Simulator) -> Result<(String, Value)> {
     let mode = first(&provider["auth_modes"], "way to sign in")?;
     let field = first(&mode["fields"], "field")?;
+    let fields = json!({ text(&field["name"])?: simulator.api_key });
     let new = json!({
         "provider": provider["id"], "url": simulator.url, "auth_mode": mode["id"],
-        "fields": { text(&field["name"])?: simulator.api_key },
+        "fields": fields,
         "settings": { "allow_plain_http": true, "schedules_enabled": false },
     });
-    text(&api.post("/api/v1/integrations", &new)?["id"])
+    Ok((text(&api.post("/api/v1/integrations", &new)?["id"])?, fields))
 }
 
 fn first(list: &Value, what: &str) -> Result<Value> {

@@ -17,6 +17,7 @@ use crate::process;
 
 mod audit;
 mod disk;
+mod keys;
 mod kills;
 mod nodes;
 mod writers;
@@ -42,6 +43,8 @@ enum Part {
     Nodes,
     /// A full disk, and an fsync that fails (SQLite)
     Disk,
+    /// Rotations of both keys, killed at random moments
+    Keys,
     /// Rows of the audit log changed, taken away, put in, moved, cut off, written anew
     Audit,
     /// 32 writers at once, a third of whose work is taken back
@@ -96,7 +99,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
             let applies = match part {
                 Part::Nodes => !is_sqlite,
                 Part::Disk | Part::Urls => is_sqlite,
-                Part::Kills | Part::Audit | Part::Writers => true,
+                Part::Kills | Part::Keys | Part::Audit | Part::Writers => true,
             };
             if applies {
                 all_passed &= tell(part, &name, database, options)?;
@@ -115,6 +118,7 @@ fn tell(part: Part, name: &str, database: Database, options: &Options) -> Result
         Part::Kills => kills::run(Home::new(database)?, options.kills, &mut found),
         Part::Nodes => nodes::run(Home::new(database)?, &mut found),
         Part::Disk => disk::run(Home::new(database)?, &mut found),
+        Part::Keys => keys::run(Home::new(database)?, &mut found),
         Part::Audit => audit::run(Home::new(database)?, &mut found),
         Part::Writers => writers::run(Home::new(database)?, &mut found),
         Part::Urls => urls(&mut found),
@@ -166,7 +170,7 @@ pub(super) fn checkpoint(home: &Home) -> Result<()> {
     process::succeed(command)
 }
 
-fn answer_of(mut command: Command) -> Result<Value> {
+pub(super) fn answer_of(mut command: Command) -> Result<Value> {
     let output = command.output()?;
     match serde_json::from_slice(&output.stdout) {
         Ok(answer) => Ok(answer),
