@@ -3,6 +3,7 @@
 use crate::{
     auth::{Permission, Permissions},
     id::{TenantId, TokenId, UserId},
+    scope::ClientScope,
     time::Time,
 };
 
@@ -56,6 +57,8 @@ pub struct Actor {
     pub name: String,
     /// What it may do.
     pub permissions: Permissions,
+    /// Whose data of the tenant it may see.
+    pub clients: ClientScope,
 }
 
 impl Actor {
@@ -67,6 +70,7 @@ impl Actor {
             token: None,
             name: "system".to_owned(),
             permissions: Permissions::all(),
+            clients: ClientScope::All,
         }
     }
 }
@@ -90,6 +94,16 @@ impl Ctx {
         if self.actor.permissions.has(permission) { Ok(()) } else { Err(MissingPermission(permission)) }
     }
 
+    /// The clients the actor may see.
+    pub fn clients(&self) -> &ClientScope {
+        &self.actor.clients
+    }
+
+    /// Refuses who may see only some clients: for what concerns the tenant as a whole.
+    pub fn require_all_clients(&self) -> Result<(), LimitedToClients> {
+        if self.clients().is_all() { Ok(()) } else { Err(LimitedToClients) }
+    }
+
     /// The same context at a later time, for long jobs.
     #[must_use]
     pub fn at(&self, now: Time) -> Ctx {
@@ -101,3 +115,8 @@ impl Ctx {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("this needs the permission `{}`", .0.name())]
 pub struct MissingPermission(pub Permission);
+
+/// The actor may see only some clients, and this concerns more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this concerns more clients than you may see; ask somebody who may see them all")]
+pub struct LimitedToClients;

@@ -15,6 +15,7 @@ pub mod integration;
 pub mod mapping;
 pub mod organization;
 pub mod page;
+pub mod scope;
 pub mod site;
 pub mod status;
 pub mod sync;

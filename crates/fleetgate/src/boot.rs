@@ -339,6 +339,7 @@ pub(crate) fn service_failure(error: service::ServiceError) -> Failure {
         E::Invalid { code, .. } | E::Conflict { code, .. } => (Exit::Refused, *code),
         E::Unauthenticated { code, .. } | E::ProofNeeded { code, .. } => (Exit::SignIn, *code),
         E::Forbidden(_) => (Exit::SignIn, "permission_missing"),
+        E::Limited => (Exit::SignIn, "limited_to_clients"),
         E::Provider(source) => (Exit::Rmm, source.problem.code.as_str()),
         E::Throttled { .. } => (Exit::Failure, "throttled"),
         E::Unavailable(_) => (Exit::Failure, "database_unavailable"),

@@ -14,6 +14,7 @@ use domain::{
     auth::{Permissions, Role, TokenKind},
     id::{IntegrationId, TenantId},
     page::PageRequest,
+    scope::ClientScope,
     sync::{RunKind, RunState},
 };
 use outbound::AllowRule;
@@ -105,6 +106,7 @@ async fn make_login(services: &Services) -> Result<Login, Failure> {
         email: email.to_owned(),
         name: "Demo admin".to_owned(),
         role: Role::Admin.into(),
+        clients: ClientScope::All,
         password: password.clone(),
     };
     let created = services.accounts.create_user(FIRST_TENANT, new).await;
@@ -142,6 +144,7 @@ fn ctx() -> Ctx {
         token: None,
         name: "demo".to_owned(),
         permissions: Permissions::all(),
+        clients: ClientScope::All,
     };
     Ctx { tenant: TenantId(1), actor, request_id: "demo".to_owned(), now: service::now() }
 }

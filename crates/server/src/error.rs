@@ -212,6 +212,7 @@ impl From<ServiceError> for ApiError {
                 ApiError::new(StatusCode::FORBIDDEN, code, message)
             }
             ServiceError::Forbidden(permission) => missing_permission(permission),
+            ServiceError::Limited => ApiError::new(StatusCode::FORBIDDEN, "limited_to_clients", message),
             ServiceError::Throttled { wait_s } => {
                 let mut error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "throttled", message);
                 error.more.retry_after_s = Some(wait_s);

@@ -139,16 +139,15 @@ impl Updates {
         }
     }
 
-    /// Reads what happened; answers whether anything did, and ends the stream when it cannot.
+    /// Reads what happened; answers whether anything did, seen or not, and ends the stream when it cannot.
     async fn read(&mut self) -> Option<bool> {
         let ctx = self.caller.ctx.at(crate::clock::now());
         match self.app.services.events.since(&ctx, self.seq, BATCH).await {
-            Ok(events) => {
-                for event in events {
-                    self.seq = self.seq.max(event.seq);
-                    self.waiting.push_back(present(&event));
-                }
-                Some(!self.waiting.is_empty())
+            Ok(read) => {
+                let is_news = read.until > self.seq;
+                self.seq = self.seq.max(read.until);
+                self.waiting.extend(read.events.iter().map(present));
+                Some(is_news)
             }
             Err(error) => {
                 let request_id = self.meta.id.as_str();

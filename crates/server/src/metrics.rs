@@ -122,6 +122,7 @@ pub(crate) async fn get_metrics(
         if !caller.ctx.actor.permissions.has(Permission::SystemSettings) {
             return Err(missing_permission(Permission::SystemSettings));
         }
+        caller.ctx.require_all_clients().map_err(service::ServiceError::from)?;
     }
     counter!(STATEMENTS).absolute(app.services.statements_run());
     let open = MAX_EVENT_STREAMS.saturating_sub(app.event_streams.available_permits());

@@ -19,6 +19,7 @@ use domain::{
     Actor, ActorKind, Ctx, Time,
     auth::{Permissions, Role, RoleKey, TokenKind},
     id::{SessionId, TenantId, UserId},
+    scope::ClientScope,
 };
 use secrecy::{ExposeSecret, SecretString};
 pub use store::people::{
@@ -119,6 +120,8 @@ pub struct NewAccount {
     pub name: String,
     /// What they may do.
     pub role: RoleKey,
+    /// Whose data they may see.
+    pub clients: ClientScope,
     /// The password.
     pub password: SecretString,
 }
@@ -234,6 +237,7 @@ impl Accounts {
             token: None,
             name: "not signed in".to_owned(),
             permissions: Permissions::default(),
+            clients: ClientScope::only(Vec::new()),
         };
         let ctx = Ctx { tenant, actor, request_id: String::new(), now };
         let mut act = Act::new("session.create").refused(rule).with("address", address);
@@ -260,6 +264,7 @@ impl Accounts {
             user: Some(found.user.id),
             token: None,
             permissions: limit.map_or(found.user.role.permissions, |_| Permissions::default()),
+            clients: found.user.clients,
             name: found.user.email,
         };
         Ok(Some(Authenticated { tenant: found.user.tenant, actor, via: Via::Session(found.session), limit }))
@@ -325,6 +330,7 @@ impl Accounts {
             token: None,
             name: user.email.clone(),
             permissions: user.role.permissions.clone(),
+            clients: user.clients.clone(),
         };
         let ctx = Ctx { tenant: user.tenant, actor, request_id: String::new(), now };
         let session = self.store.tenant(&ctx).sessions().create_from(user.id, user_agent, address).await?;

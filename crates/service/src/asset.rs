@@ -143,11 +143,11 @@ impl Assets {
                 ));
             }
         };
-        let mut items = tenant.events().of_subject(&id.to_string(), before, page.limit + 1).await?;
+        let mut items = tenant.events().of_asset(id, before, page.limit + 1).await?;
         let more = items.len() > page.limit as usize;
         items.truncate(page.limit as usize);
         let next_cursor = if more { items.last().map(|event| event.seq.to_string()) } else { None };
-        let total = tenant.events().count_of_subject(&id.to_string()).await?;
+        let total = tenant.events().count_of_asset(id).await?;
         Ok(Page { items, next_cursor, total })
     }
 

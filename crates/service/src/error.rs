@@ -1,6 +1,9 @@
 //! What can go wrong in a use case, without a word of HTTP.
 
-use domain::{auth::Permission, ctx::MissingPermission};
+use domain::{
+    auth::Permission,
+    ctx::{LimitedToClients, MissingPermission},
+};
 use provider::{Problem, ProviderError};
 use store::StoreError;
 
@@ -53,6 +56,9 @@ pub enum ServiceError {
     /// The actor lacks a permission.
     #[error("this needs the permission `{}`", .0.name())]
     Forbidden(Permission),
+    /// The actor may see only some clients, and this concerns more.
+    #[error("{LimitedToClients}")]
+    Limited,
     /// Too many tries.
     #[error("too many tries; wait {wait_s} seconds")]
     Throttled {
@@ -96,6 +102,12 @@ impl From<MissingPermission> for ServiceError {
     }
 }
 
+impl From<LimitedToClients> for ServiceError {
+    fn from(_: LimitedToClients) -> Self {
+        ServiceError::Limited
+    }
+}
+
 impl From<ProviderError> for ServiceError {
     fn from(error: ProviderError) -> Self {
         ServiceError::Provider(Box::new(error))
@@ -115,6 +127,7 @@ impl From<StoreError> for ServiceError {
                 ServiceError::conflict(what, format!("this collides with another row ({what})"))
             }
             StoreError::Beyond(permission) => ServiceError::Forbidden(permission),
+            StoreError::BeyondClients => ServiceError::Limited,
             StoreError::Stale => ServiceError::conflict(
                 "stale",
                 "someone else changed this in the meantime; load it again and repeat your change",

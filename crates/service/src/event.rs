@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use domain::{Ctx, auth::Permission, event::Event};
+use domain::{Ctx, auth::Permission};
+pub use store::event::EventsRead;
 
 use crate::{core::Core, error::Result};
 
@@ -17,8 +18,8 @@ impl Events {
         Events { core }
     }
 
-    /// Events after `seq`, oldest first.
-    pub async fn since(&self, ctx: &Ctx, seq: i64, limit: u32) -> Result<Vec<Event>> {
+    /// At most `limit` events after `seq`, oldest first; of whoever may see only some clients, those of these.
+    pub async fn since(&self, ctx: &Ctx, seq: i64, limit: u32) -> Result<EventsRead> {
         ctx.require(Permission::AssetsRead)?;
         Ok(self.core.store.tenant(ctx).events().since(seq, limit).await?)
     }

@@ -113,6 +113,7 @@ impl Integrations {
     /// Connects one. It is saved even if a sign-in fails: the state says what is missing, and nothing typed is lost.
     pub async fn create(&self, ctx: &Ctx, draft: Draft) -> Result<IntegrationView> {
         ctx.require(Permission::SystemSettings)?;
+        ctx.require_all_clients()?;
         let merged = self.merge_new(ctx, draft)?;
         self.check_required(&merged)?;
         let tenant = self.core.store.tenant(ctx);
@@ -159,6 +160,7 @@ impl Integrations {
     /// Tests what a form holds before anything is saved.
     pub async fn test_draft(&self, ctx: &Ctx, draft: Draft) -> Result<CheckReport> {
         ctx.require(Permission::SystemSettings)?;
+        ctx.require_all_clients()?;
         let merged = self.merge_new(ctx, draft)?;
         self.check_required(&merged)?;
         let connection = self.connection_of(&merged, None);

@@ -99,7 +99,7 @@ impl Absences<'_> {
     /// Devices of an organization that are not among `listed`, and not marked missing yet.
     pub async fn not_listed(&self, organization: OrganizationId, listed: &[String]) -> Result<Vec<Absent>> {
         let columns = args![to_json(listed)?, self.0.id, organization.to_db()];
-        let rows: Vec<AbsentRow> = self.0.db().all(&NOT_LISTED, columns).await?;
+        let rows: Vec<AbsentRow> = self.0.whole()?.all(&NOT_LISTED, columns).await?;
         rows.into_iter().map(AbsentRow::into_absent).collect()
     }
 
@@ -111,7 +111,7 @@ impl Absences<'_> {
         absent: &[(OrganizationId, Vec<DeviceId>)],
         step: &Progress,
     ) -> Result<()> {
-        let mut tx = self.0.db().begin().await?;
+        let mut tx = self.0.whole()?.begin().await?;
         for (organization, devices) in absent {
             let ids: Vec<String> = devices.iter().map(|id| id.to_db()).collect();
             let columns = args![to_json(&ids)?, self.0.id, self.0.now, organization.to_db()];
@@ -129,7 +129,7 @@ impl Absences<'_> {
         now: Time,
     ) -> Result<Vec<Absent>> {
         let columns = args![self.0.id, integration.to_db(), passes, now - MISSING_AFTER];
-        let rows: Vec<AbsentRow> = self.0.db().all(&CANDIDATES, columns).await?;
+        let rows: Vec<AbsentRow> = self.0.whole()?.all(&CANDIDATES, columns).await?;
         rows.into_iter().map(AbsentRow::into_absent).collect()
     }
 
@@ -154,7 +154,7 @@ impl Absences<'_> {
                 NewEvent::new(kind::ASSET_MISSING, absent.asset_id).with(&data)
             })
             .collect();
-        let mut tx = self.0.db().begin().await?;
+        let mut tx = self.0.whole()?.begin().await?;
         tx.run(&MARK_MISSING, args![to_json(&rows)?, self.0.id, self.0.now]).await?;
         let source = EventSource { integration: Some(integration), run: Some(run) };
         event::insert(&mut tx, self.0.id, self.0.now, source, &events).await?;
@@ -163,7 +163,7 @@ impl Absences<'_> {
 
     /// Moves what was offline at the last look and is overdue by now. Answers how many.
     pub async fn sweep_overdue(&self) -> Result<u64> {
-        let mut tx = self.0.db().begin().await?;
+        let mut tx = self.0.whole()?.begin().await?;
         let swept: Vec<(String, String)> = tx.all(&SWEEP, args![self.0.id, self.0.now]).await?;
         if swept.is_empty() {
             return Ok(0);

@@ -29,14 +29,18 @@ mod query;
 mod row;
 
 pub(crate) use around::ALL as AROUND_STATEMENTS;
-use list::List;
+use list::{List, Viewer};
 use order::Order;
 pub(crate) use query::ALL as QUERY_STATEMENTS;
 #[cfg(test)]
-pub(crate) use query::examples;
+pub(crate) use query::{examples, examples_of_few};
 
 statements! {
-    LOCKED = ["SELECT locked, primary_device_id FROM assets WHERE tenant_id = $1 AND id = $2"];
+    // Held, so that it does not go to another client before the change is written.
+    HOLD = [
+        "SELECT client_id, primary_device_id FROM assets WHERE tenant_id = $1 AND id = $2",
+        {engine "" " FOR NO KEY UPDATE"}
+    ];
     UPDATE = [
         "UPDATE assets SET name = $3, name_key = $4, asset_type = $5, note = $6, locked = $7, search_text = $8, \
          updated_at = $9 WHERE tenant_id = $1 AND id = $2"
@@ -46,12 +50,26 @@ statements! {
          p.score, p.state, p.created_at FROM asset_proposals p \
          JOIN assets a ON a.tenant_id = p.tenant_id AND a.id = p.asset_id \
          JOIN assets o ON o.tenant_id = p.tenant_id AND o.id = p.other_asset_id \
-         WHERE p.tenant_id = $1 AND (p.state = 'open' OR NOT $2) AND (p.created_at, p.id) < ($3, $4) \
-         ORDER BY p.created_at DESC, p.id DESC LIMIT $5"
+         WHERE p.tenant_id = $1 AND (p.state = 'open' OR NOT $2) AND (p.created_at, p.id) < ($3, $4) AND ",
+        {within "$6" "a.client_id"}, " AND ", {within "$6" "o.client_id"},
+        " ORDER BY p.created_at DESC, p.id DESC LIMIT $5"
     ];
     COUNT_PROPOSALS = [
         "SELECT COUNT(*) FROM (SELECT 1 FROM asset_proposals WHERE tenant_id = $1 AND (state = 'open' OR NOT $2) \
          LIMIT 1001) AS found"
+    ];
+    COUNT_PROPOSALS_WITHIN = [
+        "SELECT COUNT(*) FROM (SELECT 1 FROM asset_proposals p \
+         JOIN assets a ON a.tenant_id = p.tenant_id AND a.id = p.asset_id \
+         JOIN assets o ON o.tenant_id = p.tenant_id AND o.id = p.other_asset_id \
+         WHERE p.tenant_id = $1 AND (p.state = 'open' OR NOT $2) AND ",
+        {within "$3" "a.client_id"}, " AND ", {within "$3" "o.client_id"}, " LIMIT 1001) AS found"
+    ];
+    CLIENTS_OF_PROPOSAL = [
+        "SELECT a.client_id, o.client_id FROM asset_proposals p \
+         JOIN assets a ON a.tenant_id = p.tenant_id AND a.id = p.asset_id \
+         JOIN assets o ON o.tenant_id = p.tenant_id AND o.id = p.other_asset_id \
+         WHERE p.tenant_id = $1 AND p.id = $2"
     ];
     DISMISS = [
         "UPDATE asset_proposals SET state = 'dismissed', decided_at = $3, decided_by = $4 \
@@ -116,8 +134,8 @@ pub struct Assets<'a>(pub(crate) &'a Tenant<'a>);
 impl Assets<'_> {
     /// One asset.
     pub async fn get(&self, id: AssetId) -> Result<Asset> {
-        let (tenant, now) = (self.0.id, self.0.now);
-        self.0.db().reading(move |read| Box::pin(async move { list::one(read, tenant, now, id).await })).await
+        let viewer = self.viewer();
+        self.0.db().reading(move |read| Box::pin(async move { list::one(read, &viewer, id).await })).await
     }
 
     /// A page of the assets that match, each without its `detail`. `limit` may be larger than a page of the API.
@@ -149,7 +167,11 @@ impl Assets<'_> {
     }
 
     fn question(&self, filter: &AssetFilter, order: Order, page: &PageRequest) -> List {
-        List { tenant: self.0.id, now: self.0.now, filter: filter.clone(), order, page: page.clone() }
+        List { viewer: self.viewer(), filter: filter.clone(), order, page: page.clone() }
+    }
+
+    fn viewer(&self) -> Viewer {
+        Viewer { tenant: self.0.id, clients: self.0.clients.clone(), now: self.0.now }
     }
 
     /// Writes what a person changed.
@@ -162,7 +184,8 @@ impl Assets<'_> {
     ) -> Result<()> {
         let ids = to_json(&[id.to_db()])?;
         let mut tx = self.0.db().begin().await?;
-        tx.one::<(String, String)>(&LOCKED, args![self.0.id, id.to_db()]).await?;
+        let (client, _): (String, String) = tx.one(&HOLD, args![self.0.id, id.to_db()]).await?;
+        self.0.sees_owner(Some(&client))?;
         unindex_text(&mut tx, self.0, &ids).await?;
         let values = args![
             self.0.id,
@@ -185,13 +208,17 @@ impl Assets<'_> {
         tx.commit().await
     }
 
-    /// Questions about reinstalled machines, newest first.
+    /// Questions about reinstalled machines, newest first. Both machines have to be of clients that whoever asks may see.
     pub async fn proposals(&self, open_only: bool, page: &PageRequest) -> Result<Page<Proposal>> {
         let after = Cursor::read(page.cursor.as_deref())?;
         let at = if after.is_start() { i64::MAX } else { after.number(0) };
-        let columns = args![self.0.id, open_only, at, after.id(), i64::from(page.limit) + 1];
+        let columns =
+            args![self.0.id, open_only, at, after.id(), i64::from(page.limit) + 1, self.0.within()?];
         let rows: Vec<ProposalRow> = self.0.db().all(&PROPOSALS, columns).await?;
-        let counted: (i64,) = self.0.db().one(&COUNT_PROPOSALS, args![self.0.id, open_only]).await?;
+        let counted: (i64,) = match self.0.within()? {
+            None => self.0.db().one(&COUNT_PROPOSALS, args![self.0.id, open_only]).await?,
+            Some(list) => self.0.db().one(&COUNT_PROPOSALS_WITHIN, args![self.0.id, open_only, list]).await?,
+        };
         let next = |row: &ProposalRow| Cursor::write(&[&row.created_at.to_string()], &row.id);
         let (rows, next_cursor) = cursor::cut(rows, page.limit, next);
         let corrupt = |_| StoreError::Corrupt { what: "proposal" };
@@ -217,6 +244,12 @@ impl Assets<'_> {
     /// A person says: they are two.
     pub async fn dismiss_proposal(&self, id: ProposalId) -> Result<()> {
         let mut tx = self.0.db().begin().await?;
+        if !self.0.clients.is_all() {
+            let (one, other): (String, String) =
+                tx.one(&CLIENTS_OF_PROPOSAL, args![self.0.id, id.to_db()]).await?;
+            self.0.sees_owner(Some(&one))?;
+            self.0.sees_owner(Some(&other))?;
+        }
         let columns = args![self.0.id, id.to_db(), self.0.now, self.0.actor.as_str()];
         if tx.run(&DISMISS, columns).await? == 0 {
             return Err(StoreError::NotFound);

@@ -19,6 +19,7 @@ use crate::{
     error::{Result, StoreError},
     event::{self, EventSource, NewEvent},
     new_id,
+    scope::is_inside,
     site::rmm,
     sql::statements,
 };
@@ -42,7 +43,7 @@ statements! {
     ];
     ALL_LIVE = [
         "SELECT id, name, archived_at, merged_into, created_at, updated_at FROM clients \
-         WHERE tenant_id = $1 AND archived_at IS NULL ORDER BY name_key, id"
+         WHERE tenant_id = $1 AND archived_at IS NULL AND ", {within "$2" "clients.id"}, " ORDER BY name_key, id"
     ];
     LIST = [
         "SELECT c.id, c.name, c.name_key, c.archived_at, c.merged_into, c.created_at, c.updated_at, \
@@ -51,12 +52,12 @@ statements! {
          (SELECT COUNT(*) FROM rmm_organization_mappings o \
           WHERE o.tenant_id = c.tenant_id AND o.client_id = c.id) AS organizations \
          FROM clients c WHERE c.tenant_id = $1 AND (c.archived_at IS NOT NULL) = $2 \
-         AND ($3 = '' OR c.name_key LIKE $3 ESCAPE '\\') AND (c.name_key, c.id) > ($4, $5) \
-         ORDER BY c.name_key, c.id LIMIT $6"
+         AND ($3 = '' OR c.name_key LIKE $3 ESCAPE '\\') AND (c.name_key, c.id) > ($4, $5) AND ",
+        {within "$7" "c.id"}, " ORDER BY c.name_key, c.id LIMIT $6"
     ];
     COUNT = [
         "SELECT COUNT(*) FROM (SELECT 1 FROM clients WHERE tenant_id = $1 AND (archived_at IS NOT NULL) = $2 \
-         AND ($3 = '' OR name_key LIKE $3 ESCAPE '\\') LIMIT 1001) AS found"
+         AND ($3 = '' OR name_key LIKE $3 ESCAPE '\\') AND ", {within "$4" "clients.id"}, " LIMIT 1001) AS found"
     ];
     NUMBERS = [
         "SELECT (SELECT CAST(COALESCE(SUM(n), 0) AS BIGINT) FROM asset_counts \
@@ -129,9 +130,10 @@ pub struct ClientWithCounts {
 pub struct Clients<'a>(pub(crate) &'a Tenant<'a>);
 
 impl Clients<'_> {
-    /// Creates one. [`StoreError::Conflict`] if a live one has the name.
+    /// Creates one. [`StoreError::Conflict`] if a live one has the name. Names are given by who may see all clients: their
+    /// being taken would tell of the others.
     pub async fn create(&self, name: &str) -> Result<Client> {
-        let mut tx = self.0.db().begin().await?;
+        let mut tx = self.0.whole()?.begin().await?;
         let id = create(&mut tx, self.0, name).await?;
         let changed = NewEvent::new(kind::CLIENT_CHANGED, id);
         event::insert(&mut tx, self.0.id, self.0.now, EventSource::default(), &[changed]).await?;
@@ -141,12 +143,20 @@ impl Clients<'_> {
 
     /// One client, archived or not.
     pub async fn get(&self, id: ClientId) -> Result<Client> {
-        self.0.db().one::<ClientRow>(&GET, args![self.0.id, id.to_db()]).await?.into_client()
+        self.0.sees(id)?;
+        let row: ClientRow = self.0.db().one(&GET, args![self.0.id, id.to_db()]).await?;
+        Ok(self.shown(row.into_client()?))
+    }
+
+    /// Without the client that it was merged into, where that one is outside.
+    fn shown(&self, client: Client) -> Client {
+        let merged_into = client.merged_into.filter(|into| self.0.clients.has(*into));
+        Client { merged_into, ..client }
     }
 
     /// All live clients: for matching by name.
     pub async fn all_live(&self) -> Result<Vec<Client>> {
-        let rows: Vec<ClientRow> = self.0.db().all(&ALL_LIVE, args![self.0.id]).await?;
+        let rows: Vec<ClientRow> = self.0.db().all(&ALL_LIVE, args![self.0.id, self.0.within()?]).await?;
         rows.into_iter().map(ClientRow::into_client).collect()
     }
 
@@ -165,18 +175,20 @@ impl Clients<'_> {
             pattern.as_str(),
             after.text(0),
             after.id(),
-            i64::from(page.limit) + 1
+            i64::from(page.limit) + 1,
+            self.0.within()?
         ];
         let mut reads = self.0.db().read().await?;
         let rows: Vec<ClientListRow> = reads.all(&LIST, query).await?;
-        let counted: (i64,) = reads.one(&COUNT, args![self.0.id, archived, pattern]).await?;
+        let counted: (i64,) =
+            reads.one(&COUNT, args![self.0.id, archived, pattern, self.0.within()?]).await?;
         let next = |row: &ClientListRow| Cursor::write(&[&row.name_key], &row.client.id);
         let (rows, next_cursor) = cursor::cut(rows, page.limit, next);
         let items = rows
             .into_iter()
             .map(|row| {
                 Ok(ClientWithCounts {
-                    client: row.client.into_client()?,
+                    client: self.shown(row.client.into_client()?),
                     asset_count: u64::try_from(row.assets).unwrap_or(0),
                     organization_count: u64::try_from(row.organizations).unwrap_or(0),
                 })
@@ -187,13 +199,16 @@ impl Clients<'_> {
 
     /// Numbers of assets and of organizations.
     pub async fn numbers(&self, id: ClientId) -> Result<(u64, u64)> {
+        self.0.sees(id)?;
         let (assets, organizations): (i64, i64) =
             self.0.db().one(&NUMBERS, args![self.0.id, id.to_db()]).await?;
         Ok((u64::try_from(assets).unwrap_or(0), u64::try_from(organizations).unwrap_or(0)))
     }
 
-    /// Gives it another name.
+    /// Gives it another name. [`StoreError::BeyondClients`] as in [`Clients::create`].
     pub async fn rename(&self, id: ClientId, name: &str) -> Result<()> {
+        self.0.sees(id)?;
+        self.0.whole()?;
         let now = self.0.now;
         let act = Act::new("client.rename").to(id).named(name);
         self.change(id, act, &RENAME, args![self.0.id, id.to_db(), name, name_key(name), now]).await
@@ -206,8 +221,11 @@ impl Clients<'_> {
         self.change(id, act, &ARCHIVE, args![self.0.id, id.to_db(), Some(now), now]).await
     }
 
-    /// Takes it back. [`StoreError::Conflict`] if a live one has the name by now.
+    /// Takes it back. [`StoreError::Conflict`] if a live one has the name by now; [`StoreError::BeyondClients`] as in
+    /// [`Clients::create`].
     pub async fn restore(&self, id: ClientId) -> Result<()> {
+        self.0.sees(id)?;
+        self.0.whole()?;
         let act = Act::new("client.restore").to(id);
         self.change(id, act, &ARCHIVE, args![self.0.id, id.to_db(), None::<Time>, self.0.now]).await
     }
@@ -219,6 +237,7 @@ impl Clients<'_> {
         sql: &'static crate::sql::Sql,
         args: Vec<crate::db::Value>,
     ) -> Result<()> {
+        self.0.sees(id)?;
         let mut tx = self.0.db().begin().await?;
         if tx.run(sql, args).await? == 0 {
             return Err(StoreError::NotFound);
@@ -229,8 +248,11 @@ impl Clients<'_> {
         tx.commit().await
     }
 
-    /// Moves assets, sites and mappings of `from` to `into` and puts `from` aside.
+    /// Moves assets, sites and mappings of `from` to `into` and puts `from` aside. Limits of people stay as they are: who
+    /// might see `from` alone does not see what went to `into`.
     pub async fn merge(&self, from: ClientId, into: ClientId) -> Result<()> {
+        self.0.sees(from)?;
+        self.0.sees(into)?;
         let (tenant, now) = (self.0.id, self.0.now);
         let moved = || args![tenant, from.to_db(), into.to_db(), now];
         let mut tx = self.0.db().begin().await?;
@@ -264,6 +286,7 @@ impl Clients<'_> {
 
 /// Creates a client in the caller's transaction.
 pub(crate) async fn create(tx: &mut Tx, tenant: &Tenant<'_>, name: &str) -> Result<ClientId> {
+    tenant.whole()?;
     let id: ClientId = new_id(tenant.now);
     let made = tx.run(&INSERT, args![tenant.id, id.to_db(), name, name_key(name), tenant.now]).await;
     match made {
@@ -280,8 +303,9 @@ pub(crate) async fn create(tx: &mut Tx, tenant: &Tenant<'_>, name: &str) -> Resu
 pub(crate) async fn find_or_create(tx: &mut Tx, tenant: &Tenant<'_>, name: &str) -> Result<ClientId> {
     let found: Option<ClientRow> = tx.maybe(&HOLD_NAMED, args![tenant.id, name_key(name)]).await?;
     match found {
-        Some(row) => Ok(row.into_client()?.id),
-        None => create(tx, tenant, name).await,
+        // One outside is answered like one that there is not.
+        Some(row) if is_inside(&tenant.clients, Some(&row.id)) => Ok(row.into_client()?.id),
+        Some(_) | None => create(tx, tenant, name).await,
     }
 }
 

@@ -138,14 +138,14 @@ impl Details<'_> {
     /// Devices that are due, longest first.
     pub async fn due(&self, integration: IntegrationId, limit: u32) -> Result<Vec<DueDevice>> {
         let columns = args![self.0.id, integration.to_db(), self.0.now, limit];
-        let rows: Vec<DueRow> = self.0.db().all(&DUE, columns).await?;
+        let rows: Vec<DueRow> = self.0.whole()?.all(&DUE, columns).await?;
         rows.into_iter().map(DueRow::into_due).collect()
     }
 
     /// How many are due.
     pub async fn count_due(&self, integration: IntegrationId) -> Result<u64> {
         let (n,): (i64,) =
-            self.0.db().one(&COUNT_DUE, args![self.0.id, integration.to_db(), self.0.now]).await?;
+            self.0.whole()?.one(&COUNT_DUE, args![self.0.id, integration.to_db(), self.0.now]).await?;
         Ok(u64::try_from(n).unwrap_or(0))
     }
 
@@ -156,13 +156,13 @@ impl Details<'_> {
         external_ids: &[&str],
     ) -> Result<Vec<DueDevice>> {
         let columns = args![to_json(external_ids)?, self.0.id, integration.to_db(), self.0.now];
-        let rows: Vec<DueRow> = self.0.db().all(&OF_EXTERNAL, columns).await?;
+        let rows: Vec<DueRow> = self.0.whole()?.all(&OF_EXTERNAL, columns).await?;
         rows.into_iter().map(DueRow::into_due).collect()
     }
 
     /// Writes a batch of details with the run's progress. They are due again when the facts change.
     pub async fn write(&self, run: SyncRunId, writes: &[DetailWrite], step: &Progress) -> Result<()> {
-        let mut tx = self.0.db().begin().await?;
+        let mut tx = self.0.whole()?.begin().await?;
         let details = writes
             .iter()
             .map(|w| Ok(DetailRow { id: w.device_id.to_db(), detail: to_json(&w.detail)? }))
@@ -203,6 +203,6 @@ impl Details<'_> {
             return Ok(());
         }
         let ids: Vec<String> = devices.iter().map(|id| id.to_db()).collect();
-        self.0.db().write(&POSTPONE, args![to_json(&ids)?, self.0.id, until]).await.map(drop)
+        self.0.whole()?.write(&POSTPONE, args![to_json(&ids)?, self.0.id, until]).await.map(drop)
     }
 }

@@ -259,7 +259,7 @@ impl Devices<'_> {
     pub async fn known(&self, integration: IntegrationId, external_ids: &[&str]) -> Result<Vec<Known>> {
         let ids = to_json(external_ids)?;
         let rows: Vec<KnownRow> =
-            self.0.db().all(&sql::KNOWN, args![ids, self.0.id, integration.to_db()]).await?;
+            self.0.whole()?.all(&sql::KNOWN, args![ids, self.0.id, integration.to_db()]).await?;
         rows.into_iter().map(KnownRow::into_known).collect()
     }
 
@@ -267,7 +267,7 @@ impl Devices<'_> {
     pub async fn facts(&self, devices: &[DeviceId]) -> Result<Vec<(DeviceId, String)>> {
         let ids: Vec<String> = devices.iter().map(|id| id.to_db()).collect();
         let rows: Vec<(String, String)> =
-            self.0.db().all(&sql::FACTS, args![to_json(&ids)?, self.0.id]).await?;
+            self.0.whole()?.all(&sql::FACTS, args![to_json(&ids)?, self.0.id]).await?;
         let corrupt = |_| StoreError::Corrupt { what: "device" };
         rows.into_iter().map(|(id, facts)| Ok((DeviceId::from_db(&id).map_err(corrupt)?, facts))).collect()
     }
@@ -281,7 +281,7 @@ impl Devices<'_> {
         writes: &PageWrites,
         progress: &Progress,
     ) -> Result<Applied> {
-        let mut tx = self.0.db().begin().await?;
+        let mut tx = self.0.whole()?.begin().await?;
         let mapping = organization::hold(&mut tx, self.0, scope.organization_id).await?;
         if mapping.synced_for() != Some(scope.client_id) {
             return Ok(Applied::Remapped);
@@ -470,7 +470,7 @@ impl Devices<'_> {
 
     /// The stored row of the provider, as it came.
     pub async fn payload(&self, id: DeviceId) -> Result<String> {
-        let (packed,): (Vec<u8>,) = self.0.db().one(&sql::PAYLOAD, args![self.0.id, id.to_db()]).await?;
+        let (packed,): (Vec<u8>,) = self.0.whole()?.one(&sql::PAYLOAD, args![self.0.id, id.to_db()]).await?;
         let corrupt = || StoreError::Corrupt { what: "payload" };
         let bytes = lz4_flex::decompress_size_prepended(&packed).map_err(|_| corrupt())?;
         String::from_utf8(bytes).map_err(|_| corrupt())
@@ -479,7 +479,7 @@ impl Devices<'_> {
     /// How many devices of an integration are known and not marked missing.
     pub async fn count_present(&self, integration: IntegrationId) -> Result<u64> {
         let (n,): (i64,) =
-            self.0.db().one(&sql::COUNT_PRESENT, args![self.0.id, integration.to_db()]).await?;
+            self.0.whole()?.one(&sql::COUNT_PRESENT, args![self.0.id, integration.to_db()]).await?;
         Ok(u64::try_from(n).unwrap_or(0))
     }
 }

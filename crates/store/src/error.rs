@@ -22,6 +22,9 @@ pub enum StoreError {
     /// Whoever asks would give, or touch, a right that they do not hold.
     #[error("beyond the rights of whoever asks: `{}`", .0.name())]
     Beyond(Permission),
+    /// Whoever asks may see only some clients, and this concerns more.
+    #[error("concerns more clients than whoever asks may see")]
+    BeyondClients,
     /// The row changed since it was read: read it again.
     #[error("changed by someone else")]
     Stale,

@@ -3,8 +3,9 @@
 use domain::{
     Time,
     event::Event,
-    id::{IntegrationId, SyncRunId, TenantId, TypedId},
+    id::{AssetId, ClientId, IntegrationId, SyncRunId, TenantId, TypedId},
     page::Total,
+    scope::ClientScope,
 };
 use serde::Serialize;
 use sqlx::FromRow;
@@ -30,6 +31,24 @@ statements! {
         "SELECT seq, at, kind, subject_id, integration_id, data FROM events \
          WHERE tenant_id = $1 AND seq > $2 ORDER BY seq LIMIT $3"
     ];
+    // The same of whoever may see only some clients: events of others are read past, so that nobody looks at them twice.
+    SINCE_WITHIN = [
+        "SELECT seq, at, kind, subject_id, integration_id, data, CAST(CASE substr(subject_id, 1, 4) \
+         WHEN 'ast_' THEN CASE WHEN EXISTS (SELECT 1 FROM assets a WHERE a.tenant_id = events.tenant_id \
+             AND a.id = substr(events.subject_id, 5) AND ", {within "$4" "a.client_id"}, ") THEN 1 ELSE 0 END \
+         WHEN 'cli_' THEN CASE WHEN ", {within "$4" "substr(events.subject_id, 5)"}, " THEN 1 ELSE 0 END \
+         WHEN 'org_' THEN CASE WHEN EXISTS (SELECT 1 FROM rmm_organization_mappings o \
+             WHERE o.tenant_id = events.tenant_id AND o.id = substr(events.subject_id, 5) AND ",
+        {within "$4" "o.client_id"}, ") THEN 1 ELSE 0 END \
+         WHEN 'pro_' THEN CASE WHEN EXISTS (SELECT 1 FROM asset_proposals p \
+             JOIN assets a ON a.tenant_id = p.tenant_id AND a.id = p.asset_id \
+             JOIN assets b ON b.tenant_id = p.tenant_id AND b.id = p.other_asset_id \
+             WHERE p.tenant_id = events.tenant_id AND p.id = substr(events.subject_id, 5) AND ",
+        {within "$4" "a.client_id"}, " AND ", {within "$4" "b.client_id"}, ") THEN 1 ELSE 0 END \
+         ELSE 0 END AS BIGINT) AS is_inside \
+         FROM events WHERE tenant_id = $1 AND seq > $2 ORDER BY seq LIMIT $3"
+    ];
+    CLIENT_OF_ASSET = ["SELECT client_id, id FROM assets WHERE tenant_id = $1 AND id = $2"];
     LAST = ["SELECT CAST(COALESCE(MAX(seq), 0) AS BIGINT) FROM events WHERE tenant_id = $1"];
     COUNT_OF_SUBJECT = [
         "SELECT COUNT(*) FROM (SELECT 1 FROM events WHERE tenant_id = $1 AND subject_id = $2 LIMIT 1001) AS found"
@@ -110,26 +129,70 @@ struct EventRow {
 }
 
 impl EventRow {
-    fn into_event(self) -> Event {
+    /// The event as whoever sees these clients may know it.
+    fn into_event(self, clients: &ClientScope) -> Event {
+        let data = self.data.and_then(|text| serde_json::from_str(&text).ok());
         Event {
             seq: self.seq,
             at: Time(self.at),
             kind: self.kind,
             subject_id: self.subject_id,
             integration_id: self.integration_id.and_then(|id| IntegrationId::from_db(&id).ok()),
-            data: self.data.and_then(|text| serde_json::from_str(&text).ok()),
+            data: if clients.is_all() { data } else { data.map(|data| without_outside(data, clients)) },
         }
     }
+}
+
+/// Events of a row, and whether it is inside.
+#[derive(FromRow)]
+struct InsideRow {
+    #[sqlx(flatten)]
+    event: EventRow,
+    is_inside: i64,
+}
+
+/// What of an event's data leads elsewhere: where a machine came from or went, and into what a client was merged.
+/// Organizations are left out altogether, as they may be of any client.
+fn without_outside(data: serde_json::Value, clients: &ClientScope) -> serde_json::Value {
+    let serde_json::Value::Object(mut fields) = data else { return data };
+    fields.retain(|name, value| match name.as_str() {
+        "from_client" | "to_client" | "merged_into" => {
+            let client = value.as_str().and_then(|id| id.parse().ok());
+            client.is_some_and(|client: ClientId| clients.has(client))
+        }
+        "from_organization" | "to_organization" | "note" => false,
+        _ => true,
+    });
+    serde_json::Value::Object(fields)
+}
+
+/// Events that were read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventsRead {
+    /// Those that whoever asks may see, oldest first.
+    pub events: Vec<Event>,
+    /// How far it was read: go on after this.
+    pub until: i64,
 }
 
 /// Events of one tenant.
 pub struct Events<'a>(pub(crate) &'a Tenant<'a>);
 
 impl Events<'_> {
-    /// Events after `seq`, oldest first.
-    pub async fn since(&self, seq: i64, limit: u32) -> Result<Vec<Event>> {
-        let rows: Vec<EventRow> = self.0.db().all(&SINCE, args![self.0.id, seq, limit]).await?;
-        Ok(rows.into_iter().map(EventRow::into_event).collect())
+    /// At most `limit` events after `seq`. Of whoever may see only some clients: those about clients, assets, organizations
+    /// and proposals of these, as they belong now.
+    pub async fn since(&self, seq: i64, limit: u32) -> Result<EventsRead> {
+        let clients = &self.0.clients;
+        let rows: Vec<InsideRow> = match self.0.within()? {
+            None => {
+                let rows: Vec<EventRow> = self.0.db().all(&SINCE, args![self.0.id, seq, limit]).await?;
+                rows.into_iter().map(|event| InsideRow { event, is_inside: 1 }).collect()
+            }
+            Some(list) => self.0.db().all(&SINCE_WITHIN, args![self.0.id, seq, limit, list]).await?,
+        };
+        let until = rows.last().map_or(seq, |row| row.event.seq);
+        let inside = rows.into_iter().filter(|row| row.is_inside == 1);
+        Ok(EventsRead { events: inside.map(|row| row.event.into_event(clients)).collect(), until })
     }
 
     /// Number of the newest event; 0 without any.
@@ -137,16 +200,29 @@ impl Events<'_> {
         Ok(self.0.db().one::<(i64,)>(&LAST, args![self.0.id]).await?.0)
     }
 
-    /// How many events one thing has, counted up to a thousand.
-    pub async fn count_of_subject(&self, subject: &str) -> Result<Total> {
-        let (n,): (i64,) = self.0.db().one(&COUNT_OF_SUBJECT, args![self.0.id, subject]).await?;
+    /// How many events an asset has, counted up to a thousand.
+    pub async fn count_of_asset(&self, asset: AssetId) -> Result<Total> {
+        self.check(asset).await?;
+        let values = args![self.0.id, asset.to_string()];
+        let (n,): (i64,) = self.0.db().one(&COUNT_OF_SUBJECT, values).await?;
         Ok(bounded_total(n))
     }
 
-    /// Events of one thing before `seq`, newest first.
-    pub async fn of_subject(&self, subject: &str, before: i64, limit: u32) -> Result<Vec<Event>> {
-        let rows: Vec<EventRow> =
-            self.0.db().all(&OF_SUBJECT, args![self.0.id, subject, before, limit]).await?;
-        Ok(rows.into_iter().map(EventRow::into_event).collect())
+    /// Events of an asset before `seq`, newest first.
+    pub async fn of_asset(&self, asset: AssetId, before: i64, limit: u32) -> Result<Vec<Event>> {
+        self.check(asset).await?;
+        let values = args![self.0.id, asset.to_string(), before, limit];
+        let rows: Vec<EventRow> = self.0.db().all(&OF_SUBJECT, values).await?;
+        Ok(rows.into_iter().map(|row| row.into_event(&self.0.clients)).collect())
+    }
+
+    /// An asset of a client outside is not found.
+    async fn check(&self, asset: AssetId) -> Result<()> {
+        if self.0.clients.is_all() {
+            return Ok(());
+        }
+        let (client, _): (String, String) =
+            self.0.db().one(&CLIENT_OF_ASSET, args![self.0.id, asset.to_db()]).await?;
+        self.0.sees_owner(Some(&client))
     }
 }

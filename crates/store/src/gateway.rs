@@ -7,6 +7,7 @@
 use domain::{
     ActorKind, Time,
     id::{SessionId, TenantId, TokenId, TypedId, UserId},
+    scope::ClientScope,
 };
 use tracing::warn;
 
@@ -125,7 +126,8 @@ impl Store {
 
 /// The handle of a tenant that a look-up before the tenant led to.
 pub(crate) fn handle(store: &Store, tenant: TenantId, now: Time) -> Tenant<'_> {
-    Tenant { store, id: tenant, now, actor: String::new(), by: By::system() }
+    let (actor, by) = (String::new(), By::system());
+    Tenant { store, id: tenant, now, actor, by, clients: ClientScope::All }
 }
 
 /// That a use could not be noted must not keep anybody out: reading goes on where writing fails.

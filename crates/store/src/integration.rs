@@ -156,18 +156,25 @@ pub enum Touched {
     Details,
 }
 
-/// Integrations of one tenant.
+/// Integrations of one tenant. They serve many clients: whoever may see only some finds none.
 pub struct Integrations<'a>(pub(crate) &'a Tenant<'a>);
 
 impl Integrations<'_> {
     /// One integration.
     pub async fn get(&self, id: IntegrationId) -> Result<Integration> {
-        self.0.db().one::<IntegrationRow>(&GET, args![self.0.id, id.to_db()]).await?.into_integration()
+        self.0
+            .whole_or_nothing()?
+            .one::<IntegrationRow>(&GET, args![self.0.id, id.to_db()])
+            .await?
+            .into_integration()
     }
 
-    /// All, oldest first.
+    /// All, oldest first; none for whoever may see only some clients.
     pub async fn list(&self) -> Result<Vec<Integration>> {
-        let rows: Vec<IntegrationRow> = self.0.db().all(&LIST, args![self.0.id]).await?;
+        if !self.0.clients.is_all() {
+            return Ok(Vec::new());
+        }
+        let rows: Vec<IntegrationRow> = self.0.whole()?.all(&LIST, args![self.0.id]).await?;
         rows.into_iter().map(IntegrationRow::into_integration).collect()
     }
 
@@ -175,7 +182,7 @@ impl Integrations<'_> {
     pub async fn create(&self, new: &Integration, secrets: &SecretChanges) -> Result<()> {
         let now = self.0.now;
         let settings = event::to_json(&new.settings)?;
-        let mut tx = self.0.db().begin().await?;
+        let mut tx = self.0.whole()?.begin().await?;
         let columns = args![
             self.0.id,
             new.id.to_db(),
@@ -195,7 +202,7 @@ impl Integrations<'_> {
     /// Saves name, address, auth mode, settings, activity and state, with its secrets, if nobody changed it since
     /// `version`; [`StoreError::Stale`] otherwise.
     pub async fn update(&self, changed: &Integration, version: i64, secrets: &SecretChanges) -> Result<()> {
-        let mut tx = self.0.db().begin().await?;
+        let mut tx = self.0.whole()?.begin().await?;
         let columns = args![
             self.0.id,
             changed.id.to_db(),
@@ -260,7 +267,7 @@ impl Integrations<'_> {
         token: &SecretString,
         expires_at: Option<Time>,
     ) -> Result<()> {
-        let mut tx = self.0.db().begin().await?;
+        let mut tx = self.0.whole()?.begin().await?;
         let row: IntegrationRow = tx.one(&GET, args![self.0.id, id.to_db()]).await?;
         if !row.is_active {
             return Err(StoreError::Stale);
@@ -286,7 +293,7 @@ impl Integrations<'_> {
         until: Time,
     ) -> Result<()> {
         let columns = args![self.0.id, id.to_db(), name, until, until - TOKEN_NEWS_AFTER, used_at];
-        self.0.db().write(&EXTEND_TOKEN, columns).await.map(drop)
+        self.0.whole()?.write(&EXTEND_TOKEN, columns).await.map(drop)
     }
 
     /// Notes where the connection stands; writes and tells only if it changed. Never touches a disconnected one.
@@ -297,7 +304,7 @@ impl Integrations<'_> {
         problem: Option<String>,
         account: Option<String>,
     ) -> Result<()> {
-        let mut tx = self.0.db().begin().await?;
+        let mut tx = self.0.whole()?.begin().await?;
         let columns = args![self.0.id, id.to_db(), state.name(), problem, account];
         if tx.run(&SET_STATE, columns).await? > 0 {
             let source = EventSource { integration: Some(id), run: None };
@@ -309,7 +316,7 @@ impl Integrations<'_> {
 
     /// Keeps the report of a test.
     pub async fn set_check(&self, id: IntegrationId, report: &str) -> Result<()> {
-        self.0.db().write(&SET_CHECK, args![self.0.id, id.to_db(), report, self.0.now]).await.map(drop)
+        self.0.whole()?.write(&SET_CHECK, args![self.0.id, id.to_db(), report, self.0.now]).await.map(drop)
     }
 
     /// Moves a "last … sync" time.
@@ -320,7 +327,7 @@ impl Integrations<'_> {
             Touched::Presence => &TOUCH_PRESENCE,
             Touched::Details => &TOUCH_DETAILS,
         };
-        self.0.db().write(sql, args![self.0.id, id.to_db(), at]).await.map(drop)
+        self.0.whole()?.write(sql, args![self.0.id, id.to_db(), at]).await.map(drop)
     }
 }
 

@@ -27,6 +27,7 @@ pub mod organization;
 pub mod people;
 pub mod presence;
 pub mod schedule;
+mod scope;
 pub mod secret;
 pub mod site;
 pub mod statements;
@@ -38,6 +39,7 @@ use std::sync::Arc;
 use domain::{
     Ctx, Time,
     id::{TenantId, TypedId},
+    scope::ClientScope,
 };
 
 pub use db::{Engine, Location, Tx};
@@ -111,7 +113,7 @@ impl Store {
         self.db.one::<(i64,)>(&gateway::PING, vec![]).await.map(drop)
     }
 
-    /// The data of the tenant of `ctx`, and nobody else's.
+    /// The data of the tenant of `ctx` that its actor may see, and nobody else's.
     pub fn tenant(&self, ctx: &Ctx) -> Tenant<'_> {
         let by = audit::By {
             kind: ctx.actor.kind,
@@ -119,7 +121,8 @@ impl Store {
             token: ctx.actor.token,
             request_id: ctx.request_id.clone(),
         };
-        Tenant { store: self, id: ctx.tenant, now: ctx.now, actor: ctx.actor.name.clone(), by }
+        let (actor, clients) = (ctx.actor.name.clone(), ctx.clients().clone());
+        Tenant { store: self, id: ctx.tenant, now: ctx.now, actor, by, clients }
     }
 
     /// Closes all connections.
@@ -136,6 +139,8 @@ pub struct Tenant<'s> {
     pub(crate) now: Time,
     pub(crate) actor: String,
     pub(crate) by: audit::By,
+    /// What of it is there for whoever asks: see [`scope`].
+    pub(crate) clients: ClientScope,
 }
 
 impl<'s> Tenant<'s> {

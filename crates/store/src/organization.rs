@@ -7,6 +7,7 @@ use domain::{
     id::{ClientId, IntegrationId, OrganizationId, TypedId},
     organization::{MappingState, Organization, OrganizationSite},
     page::{Page, PageRequest},
+    scope::ClientScope,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
@@ -16,7 +17,7 @@ use crate::{
     audit::Act,
     client::{self, bounded_total},
     cursor::{self, Cursor},
-    db::{Text, Tx, Value, args},
+    db::{Engine, Text, Tx, Value, args},
     error::{Result, StoreError},
     event::{self, EventSource, NewEvent, to_json},
     new_id,
@@ -114,8 +115,13 @@ struct OrganizationRow {
 }
 
 impl OrganizationRow {
-    fn into_organization(self) -> Result<Organization> {
+    /// The organization as whoever sees these clients may know it.
+    fn into_organization(self, clients: &ClientScope) -> Result<Organization> {
         let corrupt = || StoreError::Corrupt { what: "organization" };
+        let can_undo = self.previous.as_deref().is_some_and(|previous| {
+            let previous = serde_json::from_str::<Mapping>(previous);
+            previous.is_ok_and(|mapping| clients.has_owner(mapping.client_id))
+        });
         Ok(Organization {
             id: OrganizationId::from_db(&self.id).map_err(|_| corrupt())?,
             integration_id: IntegrationId::from_db(&self.integration_id).map_err(|_| corrupt())?,
@@ -127,7 +133,7 @@ impl OrganizationRow {
             client_id: self.client_id.map(|id| ClientId::from_db(&id)).transpose().map_err(|_| corrupt())?,
             client_name: self.client_name,
             auto_sync: self.auto_sync,
-            can_undo: self.previous.is_some(),
+            can_undo,
             vanished_at: self.vanished_at.map(Time),
             observed_at: self.observed_at.map(Time),
             created_at: Time(self.created_at),
@@ -263,20 +269,22 @@ pub struct Organizations<'a>(pub(crate) &'a Tenant<'a>);
 impl Organizations<'_> {
     /// One organization.
     pub async fn get(&self, id: OrganizationId) -> Result<Organization> {
-        self.0.db().one::<OrganizationRow>(&GET, args![self.0.id, id.to_db()]).await?.into_organization()
+        let row: OrganizationRow = self.0.db().one(&GET, args![self.0.id, id.to_db()]).await?;
+        self.0.sees_owner(row.client_id.as_deref())?;
+        row.into_organization(&self.0.clients)
     }
 
     /// All of an integration, by the provider's id.
     pub async fn of_integration(&self, id: IntegrationId) -> Result<Vec<Organization>> {
         let rows: Vec<OrganizationRow> =
-            self.0.db().all(&OF_INTEGRATION, args![self.0.id, id.to_db()]).await?;
-        rows.into_iter().map(OrganizationRow::into_organization).collect()
+            self.0.whole()?.all(&OF_INTEGRATION, args![self.0.id, id.to_db()]).await?;
+        rows.into_iter().map(|row| row.into_organization(&self.0.clients)).collect()
     }
 
     /// A page by name.
     pub async fn list(&self, filter: &OrganizationFilter, page: &PageRequest) -> Result<Page<Organization>> {
         let after = Cursor::read(page.cursor.as_deref())?;
-        let (conditions, values) = conditions(self.0, filter);
+        let (conditions, values) = conditions(self.0, filter)?;
         let count = format!(
             "SELECT COUNT(*) FROM (SELECT 1 FROM rmm_organization_mappings o WHERE o.tenant_id = $1{conditions} \
              LIMIT 1001) AS found"
@@ -295,7 +303,8 @@ impl Organizations<'_> {
         let rows: Vec<OrganizationRow> = reads.all(Text::Composed(text), values).await?;
         let (rows, next_cursor) =
             cursor::cut(rows, page.limit, |row| Cursor::write(&[&row.name_key], &row.id));
-        let items = rows.into_iter().map(OrganizationRow::into_organization).collect::<Result<_>>()?;
+        let items =
+            rows.into_iter().map(|row| row.into_organization(&self.0.clients)).collect::<Result<_>>()?;
         Ok(Page { items, next_cursor, total: bounded_total(counted.0) })
     }
 
@@ -321,7 +330,7 @@ impl Organizations<'_> {
         let ids: Vec<&str> = listed.iter().map(|o| o.external_id.as_str()).collect();
         let key = integration.to_db();
         let now = self.0.now;
-        let mut tx = self.0.db().begin().await?;
+        let mut tx = self.0.whole()?.begin().await?;
         let changed: Vec<(String, i64)> =
             tx.all(&UPSERT, args![to_json(&rows)?, self.0.id, key.as_str(), now]).await?;
         let vanished: Vec<(String, i64)> =
@@ -342,10 +351,13 @@ impl Organizations<'_> {
 
     /// What an organization is mapped to.
     pub async fn mapping(&self, id: OrganizationId) -> Result<Mapping> {
-        self.0.db().one::<MappingRow>(&MAPPING, args![self.0.id, id.to_db()]).await?.into_mapping()
+        let row: MappingRow = self.0.db().one(&MAPPING, args![self.0.id, id.to_db()]).await?;
+        self.0.sees_owner(row.client_id.as_deref())?;
+        row.into_mapping()
     }
 
     /// Maps, excludes or frees an organization; its assets follow to the client. What it was before is kept for undo.
+    /// Whoever may see only some clients maps from one of them to another: [`StoreError::BeyondClients`] for anything else.
     pub async fn map(&self, wish: MappingWish) -> Result<()> {
         self.map_all(vec![wish]).await
     }
@@ -364,7 +376,11 @@ impl Organizations<'_> {
         let mut events = Vec::new();
         for (id, mapping) in wanted {
             let row: MappingRow = tx.one(&MAPPING, args![self.0.id, id.to_db()]).await?;
+            self.0.sees_owner(row.client_id.as_deref())?;
             let previous = row.into_mapping()?;
+            if !self.0.clients.has_owner(mapping.client_id) {
+                return Err(StoreError::BeyondClients);
+            }
             if previous != mapping {
                 events.extend(self.write(&mut tx, id, &mapping, Some(&previous)).await?);
                 self.0.record(&mut tx, act("organization.map", id, &mapping)).await?;
@@ -376,7 +392,7 @@ impl Organizations<'_> {
 
     async fn chosen(&self, tx: &mut Tx, choice: Option<ClientChoice>) -> Result<Option<ClientId>> {
         Ok(match choice {
-            Some(ClientChoice::Existing(id)) => Some(id),
+            Some(ClientChoice::Existing(id)) => self.0.sees(id).map(|()| Some(id))?,
             Some(ClientChoice::New(name)) => Some(client::create(tx, self.0, &name).await?),
             Some(ClientChoice::Named(name)) => Some(client::find_or_create(tx, self.0, &name).await?),
             None => None,
@@ -387,15 +403,21 @@ impl Organizations<'_> {
     pub async fn undo(&self, id: OrganizationId) -> Result<Undone> {
         let mut tx = self.0.db().begin().await?;
         let row: OrganizationRow = tx.one(&GET, args![self.0.id, id.to_db()]).await?;
+        self.0.sees_owner(row.client_id.as_deref())?;
         let Some(previous) = row.previous else { return Ok(Undone::NothingToUndo) };
         let mut wanted: Mapping =
             serde_json::from_str(&previous).map_err(|_| StoreError::Corrupt { what: "organization" })?;
         if let Some(client) = wanted.client_id {
             let client = client::hold_successor(&mut tx, self.0, client).await?;
+            if !self.0.clients.has(client.id) {
+                return Ok(Undone::NothingToUndo);
+            }
             if client.archived_at.is_some() {
                 return Ok(Undone::ClientArchived { name: client.name });
             }
             wanted.client_id = Some(client.id);
+        } else if !self.0.clients.is_all() {
+            return Ok(Undone::NothingToUndo);
         }
         let events = self.write(&mut tx, id, &wanted, None).await?;
         self.0.record(&mut tx, act("organization.undo", id, &wanted)).await?;
@@ -483,7 +505,7 @@ fn changed_events<'a>(ids: impl Iterator<Item = &'a str>) -> Vec<NewEvent> {
 }
 
 /// Conditions of a filter from constant fragments, with their values; `$1` is the tenant.
-fn conditions(tenant: &Tenant<'_>, filter: &OrganizationFilter) -> (String, Vec<Value>) {
+fn conditions(tenant: &Tenant<'_>, filter: &OrganizationFilter) -> Result<(String, Vec<Value>)> {
     let mut text = String::new();
     let mut values = args![tenant.id];
     let mut add = |fragment: &str, value: Value| {
@@ -502,5 +524,18 @@ fn conditions(tenant: &Tenant<'_>, filter: &OrganizationFilter) -> (String, Vec<
     if let Some(words) = filter.text.as_deref().filter(|words| !words.trim().is_empty()) {
         add(" AND o.name_key LIKE ? ESCAPE '\\'", cursor::like_pattern(&name_key(words)).into());
     }
-    (text, values)
+    if let Some(clients) = tenant.within()? {
+        add(within(tenant.store.engine()), clients.into());
+    }
+    Ok((text, values))
+}
+
+/// Organizations of some clients alone.
+fn within(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Sqlite => " AND o.client_id IN (SELECT value FROM json_each(?))",
+        Engine::Postgres => {
+            " AND o.client_id IN (SELECT value FROM json_array_elements_text(CAST(? AS json)))"
+        }
+    }
 }

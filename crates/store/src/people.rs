@@ -10,6 +10,7 @@ pub mod throttle;
 mod challenge;
 mod factor;
 mod installation;
+mod limit;
 mod opaque;
 mod role;
 mod session;
@@ -37,6 +38,7 @@ pub(crate) fn statements() -> Vec<(&'static str, &'static crate::sql::Sql)> {
         challenge::ALL,
         factor::ALL,
         installation::ALL,
+        limit::ALL,
         role::ALL,
         session::ALL,
         step_up::ALL,

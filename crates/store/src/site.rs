@@ -136,6 +136,7 @@ pub struct Sites<'a>(pub(crate) &'a Tenant<'a>);
 impl Sites<'_> {
     /// All of a client by name.
     pub async fn of_client(&self, client: ClientId) -> Result<Vec<Site>> {
+        self.0.sees(client)?;
         let rows: Vec<(String, String, String)> =
             self.0.db().all(&OF_CLIENT, args![self.0.id, client.to_db()]).await?;
         rows.into_iter().map(|(id, client, name)| site(&id, &client, name)).collect()
@@ -143,6 +144,7 @@ impl Sites<'_> {
 
     /// A page of a client's sites by name.
     pub async fn list(&self, client: ClientId, text: &str, page: &PageRequest) -> Result<Page<SiteInfo>> {
+        self.0.sees(client)?;
         let pattern = cursor::like_pattern(&name_key(text));
         let after = Cursor::read(page.cursor.as_deref())?;
         let key = client.to_db();
@@ -166,6 +168,7 @@ impl Sites<'_> {
     /// One site.
     pub async fn get(&self, id: SiteId) -> Result<SiteInfo> {
         let row: SiteRow = self.0.db().one(&GET, args![self.0.id, id.to_db()]).await?;
+        self.0.sees_owner(Some(&row.client_id))?;
         let mut found = self.with_sources(vec![row.into_info()?]).await?;
         found.pop().ok_or(StoreError::NotFound)
     }
@@ -188,6 +191,7 @@ impl Sites<'_> {
     /// Makes one for a live client. [`StoreError::Conflict`] if the client has one of the name (`name_taken`) or is put
     /// aside (`client_archived`).
     pub async fn create(&self, client: ClientId, name: &str) -> Result<SiteId> {
+        self.0.sees(client)?;
         let mut tx = self.0.db().begin().await?;
         if client::hold(&mut tx, self.0, client).await?.archived_at.is_some() {
             return Err(StoreError::Conflict { what: "client_archived" });
@@ -206,6 +210,7 @@ impl Sites<'_> {
     /// has another one of the name.
     pub async fn rename(&self, id: SiteId, name: &str) -> Result<()> {
         let mut tx = self.0.db().begin().await?;
+        self.check(&mut tx, id).await?;
         let columns = args![self.0.id, id.to_db(), name, name_key(name), self.0.now];
         let (client, _): (String, i64) = tx.one(&RENAME, columns).await.map_err(taken)?;
         self.0.record(&mut tx, Act::new("site.rename").to(id).named(name)).await?;
@@ -218,6 +223,8 @@ impl Sites<'_> {
     pub async fn merge(&self, from: SiteId, into: SiteId) -> Result<()> {
         let (tenant, now) = (self.0.id, self.0.now);
         let mut tx = self.0.db().begin().await?;
+        self.check(&mut tx, from).await?;
+        self.check(&mut tx, into).await?;
         // Mappings before assets: a page of a sync that comes in between has either written before, and its assets are
         // moved along, or waits and then finds the site that stays.
         tx.run(&FOLD_MAPPINGS, args![tenant, from.to_db(), into.to_db()]).await?;
@@ -242,6 +249,7 @@ impl Sites<'_> {
     /// there, a sync makes it again under the RMM's name.
     pub async fn remove(&self, id: SiteId) -> Result<()> {
         let mut tx = self.0.db().begin().await?;
+        self.check(&mut tx, id).await?;
         tx.run(&REMOVE_MAPPINGS, args![self.0.id, id.to_db()]).await?;
         let removed: Option<(String, i64)> = tx.maybe(&REMOVE, args![self.0.id, id.to_db()]).await?;
         let Some((client, _)) = removed else {
@@ -251,6 +259,15 @@ impl Sites<'_> {
         self.0.record(&mut tx, Act::new("site.remove").to(id)).await?;
         self.tell(&mut tx, &client).await?;
         tx.commit().await
+    }
+
+    /// A site of a client outside is not found. Sites never go to another client but by a merge of clients.
+    async fn check(&self, tx: &mut Tx, id: SiteId) -> Result<()> {
+        if self.0.clients.is_all() {
+            return Ok(());
+        }
+        let row: SiteRow = tx.one(&GET, args![self.0.id, id.to_db()]).await?;
+        self.0.sees_owner(Some(&row.client_id))
     }
 
     async fn tell(&self, tx: &mut Tx, client: &str) -> Result<()> {

@@ -21,6 +21,8 @@ pub struct Sql {
 /// - `{rows "$1" name type, …}`: the objects of a JSON array as a table (give it an alias);
 /// - `{list "$1"}`: the texts of a JSON array as a table with one column `value`, for `IN`;
 /// - `{keys "$1"}`: the same to be joined, as column `value`;
+/// - `{within "$1" "c.id"}`: is the client in a list of [`crate::scope`], or is there none?
+/// - `{clients_of_user}`: JSON of the clients that the user `u` may see, NULL without a limit;
 /// - `{engine "sqlite" "postgres"}`: where the two differ.
 macro_rules! sql {
     (@lite ,) => { "" };
@@ -40,6 +42,21 @@ macro_rules! sql {
     (@lite {keys $param:literal}) => { concat!("(SELECT value, key * 0 AS _z FROM json_each(", $param, "))") };
     (@pg {keys $param:literal}) => {
         concat!("(SELECT value, CAST(0 AS BIGINT) AS _z FROM json_array_elements_text(", $param, "::json) AS x(value))")
+    };
+    (@lite {within $param:literal $client:literal}) => {
+        concat!("(CAST(", $param, " AS TEXT) IS NULL OR ", $client, " IN (SELECT value FROM json_each(", $param, ")))")
+    };
+    (@pg {within $param:literal $client:literal}) => {
+        concat!("(CAST(", $param, " AS TEXT) IS NULL OR ", $client,
+            " IN (SELECT value FROM json_array_elements_text(CAST(", $param, " AS json))))")
+    };
+    (@lite {clients_of_user}) => {
+        "CASE WHEN u.limited THEN (SELECT json_group_array(l.client_id) FROM user_clients AS l
+            WHERE l.tenant_id = u.tenant_id AND l.user_id = u.id) END"
+    };
+    (@pg {clients_of_user}) => {
+        "CASE WHEN u.limited THEN (SELECT COALESCE(CAST(json_agg(l.client_id) AS TEXT), '[]') FROM user_clients AS l
+            WHERE l.tenant_id = u.tenant_id AND l.user_id = u.id) END"
     };
     (@lite {engine $lite:literal $pg:literal}) => { $lite };
     (@pg {engine $lite:literal $pg:literal}) => { $pg };

@@ -59,6 +59,34 @@ mod tests {
         }
     }
 
+    /// A list of whoever may see some clients with few assets reads the assets of these clients, and of the rest nothing.
+    #[tokio::test]
+    async fn a_limited_list_reads_its_clients_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let test = crate::testing::sqlite(folder.path()).await;
+        let texts = crate::asset::examples_of_few(test.store.engine());
+        assert!(texts.len() > 20, "only {} texts", texts.len());
+        for text in texts {
+            let explained = Text::Composed(format!("EXPLAIN QUERY PLAN {text}"));
+            let plan: Vec<(i64, i64, i64, String)> = test.store.db.all(explained, vec![]).await.unwrap();
+            let steps: Vec<&str> = plan.iter().map(|row| row.3.as_str()).collect();
+            let by_client = "INDEX assets_by_client (tenant_id=? AND client_id=?";
+            assert!(
+                steps.iter().any(|step| step.starts_with("SEARCH a") && step.contains(by_client)),
+                "{text}\n{steps:#?}"
+            );
+            let scans = ["SCAN a", "SCAN p", "SCAN d", "SCAN c"];
+            assert!(
+                !steps.iter().any(|step| scans
+                    .iter()
+                    .any(|scan| step == scan || step.starts_with(&format!("{scan} ")))),
+                "{text}\n{steps:#?}"
+            );
+            let first = steps.iter().find(|step| step.starts_with("SEARCH")).unwrap();
+            assert!(first.contains(by_client), "{text}\n{steps:#?}");
+        }
+    }
+
     /// Rows that travel as JSON are read once and each is looked up by its key. The other order, all rows of the tenant and
     /// the JSON again for each, is quadratic.
     #[tokio::test]

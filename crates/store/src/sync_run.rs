@@ -189,7 +189,7 @@ pub struct RunFilter {
     pub state: Option<RunState>,
 }
 
-/// Sync runs of one tenant.
+/// Sync runs of one tenant. They go over many clients: whoever may see only some finds none.
 pub struct SyncRuns<'a>(pub(crate) &'a Tenant<'a>);
 
 /// Kind of the job that executes a run of a list.
@@ -226,7 +226,7 @@ impl SyncRuns<'_> {
             counts,
             self.0.now
         ];
-        let mut tx = self.0.db().begin().await?;
+        let mut tx = self.0.whole()?.begin().await?;
         if tx.run(&INSERT, columns).await? > 0 {
             // Details go on beside the list passes; all else of one integration goes one at a time.
             let lane = if kind == RunKind::Details { DETAIL_JOB } else { LIST_JOB };
@@ -260,12 +260,15 @@ impl SyncRuns<'_> {
 
     /// One run.
     pub async fn get(&self, id: SyncRunId) -> Result<SyncRun> {
-        self.0.db().one::<RunRow>(&GET, args![self.0.id, id.to_db()]).await?.into_run()
+        self.0.whole_or_nothing()?.one::<RunRow>(&GET, args![self.0.id, id.to_db()]).await?.into_run()
     }
 
     /// A page, newest first.
     pub async fn list(&self, filter: &RunFilter, page: &PageRequest) -> Result<Page<SyncRun>> {
         let after = Cursor::read(page.cursor.as_deref())?;
+        if !self.0.clients.is_all() {
+            return Ok(Page { items: Vec::new(), next_cursor: None, total: bounded_total(0) });
+        }
         let mut text = String::new();
         let mut values = args![self.0.id];
         let mut add = |fragment: &str, value: Value| {
@@ -284,7 +287,7 @@ impl SyncRuns<'_> {
         let count = format!(
             "SELECT COUNT(*) FROM (SELECT 1 FROM sync_runs WHERE tenant_id = $1{text} LIMIT 1001) AS found"
         );
-        let mut reads = self.0.db().read().await?;
+        let mut reads = self.0.whole()?.read().await?;
         let counted: (i64,) = reads.one(Text::Composed(count), values.clone()).await?;
         let n = values.len();
         let (at, id) = if after.is_start() {
@@ -308,7 +311,7 @@ impl SyncRuns<'_> {
 
     /// Begins or goes on; answers the run, or none if it is over.
     pub async fn start(&self, id: SyncRunId) -> Result<Option<SyncRun>> {
-        let mut tx = self.0.db().begin().await?;
+        let mut tx = self.0.whole()?.begin().await?;
         let started = tx.run(&START, args![self.0.id, id.to_db(), self.0.now]).await?;
         let row: RunRow = tx.one(&GET, args![self.0.id, id.to_db()]).await?;
         let run = row.into_run()?;
@@ -321,7 +324,7 @@ impl SyncRuns<'_> {
 
     /// Notes progress outside a page. [`StoreError::Stale`] if the run shall not go on.
     pub async fn note(&self, id: SyncRunId, step: &Progress) -> Result<()> {
-        let mut tx = self.0.db().begin().await?;
+        let mut tx = self.0.whole()?.begin().await?;
         progress(&mut tx, self.0, id, step).await?;
         tx.commit().await
     }
@@ -338,7 +341,7 @@ impl SyncRuns<'_> {
             ending.problem.clone(),
             self.0.now
         ];
-        let mut tx = self.0.db().begin().await?;
+        let mut tx = self.0.whole()?.begin().await?;
         if tx.run(&END, columns).await? > 0 {
             changed(&mut tx, self.0, run.integration_id, run.id).await?;
         }
@@ -349,7 +352,7 @@ impl SyncRuns<'_> {
     pub async fn cancel(&self, id: SyncRunId) -> Result<SyncRun> {
         let key = job_key(id);
         let ended = || args![self.0.id, id.to_db(), self.0.now];
-        let mut tx = self.0.db().begin().await?;
+        let mut tx = self.0.whole_or_nothing()?.begin().await?;
         if tx.run(&CANCEL_QUEUED, ended()).await? == 0 {
             // After this no worker can claim it. If one puts it back right now, it finds the run over at its next attempt.
             job::withdraw(&mut tx, self.0.id, &key).await?;
@@ -373,7 +376,7 @@ impl SyncRuns<'_> {
         if items.is_empty() {
             return Ok(());
         }
-        let mut tx = self.0.db().begin().await?;
+        let mut tx = self.0.whole()?.begin().await?;
         let (last,): (i64,) = tx.one(&LAST_ITEM, args![self.0.id, id.to_db()]).await?;
         let numbered: Vec<RunItem> =
             items.iter().zip(last + 1..).map(|(item, n)| RunItem { n, ..item.clone() }).collect();
@@ -385,7 +388,7 @@ impl SyncRuns<'_> {
     pub async fn items(&self, id: SyncRunId, page: &PageRequest) -> Result<Page<RunItem>> {
         let after = Cursor::read(page.cursor.as_deref())?;
         let columns = args![self.0.id, id.to_db(), after.number(0), i64::from(page.limit) + 1];
-        let mut reads = self.0.db().read().await?;
+        let mut reads = self.0.whole_or_nothing()?.read().await?;
         let rows: Vec<ItemRow> = reads.all(&ITEMS, columns).await?;
         let counted: (i64,) = reads.one(&COUNT_ITEMS, args![self.0.id, id.to_db()]).await?;
         let (rows, next_cursor) =
@@ -405,7 +408,7 @@ impl SyncRuns<'_> {
 
     /// Ends runs from before `before` whose job is gone or dead. Answers how many.
     pub async fn end_orphans(&self, before: Time, problem: &str) -> Result<u64> {
-        let mut tx = self.0.db().begin().await?;
+        let mut tx = self.0.whole()?.begin().await?;
         let columns = args![self.0.id, self.0.now, problem, before];
         let ended: Vec<(String, String)> = tx.all(&END_ORPHANS, columns).await?;
         let events: Vec<NewEvent> = ended
@@ -421,7 +424,7 @@ impl SyncRuns<'_> {
     /// Forgets ended runs of a kind from before `before`.
     pub async fn prune(&self, integration: IntegrationId, kind: RunKind, before: Time) -> Result<()> {
         let columns = || args![self.0.id, integration.to_db(), kind.name(), before];
-        let mut tx = self.0.db().begin().await?;
+        let mut tx = self.0.whole()?.begin().await?;
         tx.run(&PRUNE_ITEMS, columns()).await?;
         tx.run(&PRUNE, columns()).await?;
         tx.commit().await

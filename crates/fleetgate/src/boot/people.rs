@@ -2,7 +2,7 @@
 //!
 //! For scripts they print what the REST interface would: a user, a list of users, a new token.
 
-use domain::{auth::Role, client::name_key, id::TenantId};
+use domain::{auth::Role, client::name_key, id::TenantId, scope::ClientScope};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use service::{
@@ -31,11 +31,12 @@ pub(crate) async fn user(command: UserCommand, config: &Config, output: &Output)
     let services = operator_services(config).await?;
     let accounts = &services.accounts;
     match command {
-        UserCommand::Create { email, name, role, tenant, password, own_password } => {
+        UserCommand::Create { email, name, role, tenant, clients, password, own_password } => {
             let tenant = tenant_of(accounts, tenant.as_deref()).await?;
+            let clients = scope_of(accounts, tenant, &clients).await?;
             let password = new_password(password.as_deref())?;
             let name = name.unwrap_or_else(|| email.clone());
-            let new = NewAccount { email, name, role: Role::from(role).into(), password };
+            let new = NewAccount { email, name, role: Role::from(role).into(), clients, password };
             let made = if own_password {
                 accounts.create_user(tenant, new).await
             } else {
@@ -140,6 +141,25 @@ pub(super) async fn tenant_of(accounts: &Accounts, wanted: Option<&str>) -> Resu
     })
 }
 
+/// The clients of these names or ids; all if none is named.
+async fn scope_of(accounts: &Accounts, tenant: TenantId, wanted: &[String]) -> Result<ClientScope, Failure> {
+    if wanted.is_empty() {
+        return Ok(ClientScope::All);
+    }
+    let mut found = Vec::with_capacity(wanted.len());
+    for name in wanted {
+        let client = accounts.find_client(tenant, name).await.map_err(|error| match error {
+            ServiceError::NotFound { .. } => Failure::not_found(format!("there is no client `{name}`"))
+                .advise(
+                    "`fleetgate clients list` lists them; clients that were put aside do not count here.",
+                ),
+            other => service_failure(other),
+        })?;
+        found.push(client.id);
+    }
+    Ok(ClientScope::only(found))
+}
+
 fn to_change(user: &User) -> &'static str {
     match user.password_given_at {
         Some(_) => " The first sign-in with it has to change the password.",
@@ -155,8 +175,9 @@ fn no_such_user(email: &str) -> impl Fn(ServiceError) -> Failure {
 }
 
 fn is_last_admin(users: &[User], user: &User) -> bool {
-    let is_active_admin =
-        |user: &&User| user.role.permissions.rule_the_tenant() && user.disabled_at.is_none();
+    let is_active_admin = |user: &&User| {
+        user.role.permissions.rule_the_tenant() && user.clients.is_all() && user.disabled_at.is_none()
+    };
     is_active_admin(&user) && users.iter().filter(is_active_admin).count() == 1
 }
 
@@ -189,17 +210,28 @@ fn print_users(users: &[User], output: &Output) -> Result<(), Failure> {
         let tenant = user.tenant.to_string();
         let factor = Factor::of(user).into_iter().map(Factor::name).collect::<Vec<_>>().join(", ");
         let (name, role) = (user.name.clone(), user.role.name.clone());
-        vec![user.email.clone(), name, role, state(user).to_owned(), factor, tenant]
+        let clients = how_many(&user.clients);
+        vec![user.email.clone(), name, role, clients, state(user).to_owned(), factor, tenant]
     };
     let columns = [
         whole("E-mail", 0),
         name("Name", 1),
         whole("Role", 0),
+        whole("Clients", 0),
         whole("State", 0),
         whole("Second factor", 3),
         whole("Tenant", 2),
     ];
     output.table(&columns, &users.iter().map(row).collect::<Vec<_>>())
+}
+
+/// How many clients somebody sees.
+fn how_many(clients: &ClientScope) -> String {
+    match clients {
+        ClientScope::All => "all".to_owned(),
+        ClientScope::Only(list) if list.is_empty() => "none".to_owned(),
+        ClientScope::Only(list) => list.len().to_string(),
+    }
 }
 
 /// The form of all lists.
@@ -216,6 +248,10 @@ fn as_json(user: &User) -> Value {
         "name": user.name,
         "role": user.role.key.to_string(),
         "role_name": user.role.name,
+        "clients": match &user.clients {
+            ClientScope::All => None,
+            ClientScope::Only(list) => Some(list.iter().collect::<Vec<_>>()),
+        },
         "disabled_at": user.disabled_at,
         "second_factors": Factor::of(user).into_iter().map(Factor::name).collect::<Vec<_>>(),
         "must_change_password": user.password_given_at.is_some(),

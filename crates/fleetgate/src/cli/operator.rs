@@ -210,6 +210,9 @@ pub(crate) enum UserCommand {
         /// Of which tenant, by number or name; of the first one if left out.
         #[arg(long)]
         tenant: Option<String>,
+        /// A client the user sees, by name or id; several times for several. All if left out.
+        #[arg(long = "client", value_name = "CLIENT")]
+        clients: Vec<String>,
         /// Where the password comes from: `@FILE`, or `-` for standard input.
         #[arg(long, value_name = "@FILE|-")]
         password: Option<String>,

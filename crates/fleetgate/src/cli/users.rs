@@ -1,12 +1,12 @@
 //! `fleetgate users …`: the people of one's own tenant, over REST. `fleetgate user` works on the server's machine.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::{Session, clock, exit::Exit, failure::Failure, resolve};
 use crate::{
-    api_client::{Paging, Query},
+    api_client::{Answer, Paging, Query},
     output::{
         table::{name, whole},
         text::plain,
@@ -20,6 +20,11 @@ use crate::{
 pub(crate) enum Command {
     /// List the users.
     List,
+    /// Show one, with the clients they see.
+    Show {
+        /// E-mail address, name or id.
+        user: String,
+    },
     /// Create a user. The first password is asked for.
     Create {
         /// To sign in with.
@@ -30,6 +35,9 @@ pub(crate) enum Command {
         /// What the user may do: a role's name or id. No more than you may.
         #[arg(long)]
         role: String,
+        /// A client they see, by name or id; several times for several. All if left out.
+        #[arg(long = "client", value_name = "CLIENT")]
+        clients: Vec<String>,
         /// Where the password comes from: `@FILE`, or `-` for standard input.
         #[arg(long, value_name = "@FILE|-")]
         password: Option<String>,
@@ -40,6 +48,14 @@ pub(crate) enum Command {
         user: String,
         /// Name or id.
         role: String,
+    },
+    /// Limit a user to some clients, or lift the limit. Their sign-ins end.
+    SetClients {
+        /// E-mail address, name or id.
+        user: String,
+        /// Which.
+        #[command(flatten)]
+        wanted: WantedClients,
     },
     /// Shut a user out: no sign-in, no tokens.
     Disable {
@@ -90,22 +106,49 @@ pub(crate) enum Command {
     },
 }
 
+/// Which clients a user shall see.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct WantedClients {
+    /// A client they see, by name or id; several times for several. All others are hidden.
+    #[arg(long = "client", value_name = "CLIENT")]
+    clients: Vec<String>,
+    /// All clients, those to come as well.
+    #[arg(long)]
+    all: bool,
+    /// No client at all.
+    #[arg(long)]
+    none: bool,
+}
+
 /// Runs one of them.
 pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
     match command {
         Command::List => list_all(session).await?,
-        Command::Create { email, name, role, password } => {
+        Command::Show { user } => {
+            let id = resolve::user(&session.client, &user).await?;
+            let answer = session.client.get(&["users", &id], &Query::new()).await?;
+            show(&answer, session).await?;
+        }
+        Command::Create { email, name, role, clients, password } => {
             let role = resolve::role(&session.client, &role).await?;
+            let clients = if clients.is_empty() { None } else { Some(ids(&clients, session).await?) };
             let password = prompt::new_password(password.as_deref())?;
             let name = name.unwrap_or_else(|| email.clone());
-            let new =
-                json!({ "email": email, "name": name, "role": role, "password": password.expose_secret() });
+            let password = password.expose_secret();
+            let new = json!({
+                "email": email, "name": name, "role": role, "clients": clients, "password": password,
+            });
             let answer = session.client.post(&["users"], &new).await?;
-            session.print_one(&answer, |user| print(user, session))?;
+            show(&answer, session).await?;
         }
         Command::SetRole { user, role } => {
             let role = resolve::role(&session.client, &role).await?;
             change(&user, &json!({ "role": role }), session).await?;
+        }
+        Command::SetClients { user, wanted: WantedClients { clients, all, none: _ } } => {
+            let clients = if all { None } else { Some(ids(&clients, session).await?) };
+            change(&user, &json!({ "clients": clients }), session).await?;
         }
         Command::Disable { user, yes } => {
             let question = format!("Shut `{user}` out? Their sign-ins end, and their tokens stop working.");
@@ -149,6 +192,7 @@ async fn list_all(session: &Session) -> Result<(), Failure> {
         whole("E-mail", 0),
         name("Name", 1),
         whole("Role", 0),
+        whole("Clients", 0),
         whole("State", 0),
         whole("Second factor", 3),
         whole("Id", 2),
@@ -158,6 +202,7 @@ async fn list_all(session: &Session) -> Result<(), Failure> {
             shown(user, "email"),
             shown(user, "name"),
             shown(user, "role_name"),
+            how_many(user),
             state(user).to_owned(),
             shown(user, "second_factors"),
             shown(user, "id"),
@@ -169,11 +214,53 @@ fn state(user: &Value) -> &'static str {
     if find(user, "disabled_at").is_some() { "disabled" } else { "active" }
 }
 
-fn print(user: &Value, session: &Session) -> Result<(), Failure> {
+/// Ids of clients, put aside or not.
+async fn ids(wanted: &[String], session: &Session) -> Result<Vec<String>, Failure> {
+    let mut found = Vec::with_capacity(wanted.len());
+    for client in wanted {
+        found.push(resolve::any_client(&session.client, client).await?);
+    }
+    Ok(found)
+}
+
+/// How many clients a user sees.
+fn how_many(user: &Value) -> String {
+    match find(user, "clients").and_then(Value::as_array).map(Vec::len) {
+        None => "all".to_owned(),
+        Some(0) => "none".to_owned(),
+        Some(n) => n.to_string(),
+    }
+}
+
+/// The clients a user sees, by name where one may read it.
+async fn client_names(user: &Value, session: &Session) -> Result<String, Failure> {
+    let Some(ids) = find(user, "clients").and_then(Value::as_array).filter(|ids| !ids.is_empty()) else {
+        return Ok(how_many(user));
+    };
+    let mut names = Vec::with_capacity(ids.len());
+    for id in ids.iter().filter_map(Value::as_str) {
+        names.push(match session.client.get(&["clients", id], &Query::new()).await {
+            Ok(client) => shown(&client.value, "name"),
+            Err(failure) if matches!(failure.exit, Exit::NotFound | Exit::SignIn) => id.to_owned(),
+            Err(failure) => return Err(failure),
+        });
+    }
+    Ok(names.join(", "))
+}
+
+/// Prints a user as the server answered.
+async fn show(answer: &Answer, session: &Session) -> Result<(), Failure> {
+    let clients =
+        if session.output.is_json() { String::new() } else { client_names(&answer.value, session).await? };
+    session.print_one(answer, |user| print(user, &clients, session))
+}
+
+fn print(user: &Value, clients: &str, session: &Session) -> Result<(), Failure> {
     session.output.facts(&[
         ("E-mail", shown(user, "email")),
         ("Name", shown(user, "name")),
         ("Role", shown(user, "role_name")),
+        ("Clients", plain(clients)),
         ("State", state(user).to_owned()),
         ("Second factor", shown(user, "second_factors")),
         ("Id", shown(user, "id")),
@@ -183,7 +270,7 @@ fn print(user: &Value, session: &Session) -> Result<(), Failure> {
 async fn change(wanted: &str, body: &Value, session: &Session) -> Result<(), Failure> {
     let id = resolve::user(&session.client, wanted).await?;
     let answer = session.client.patch(&["users", &id], body).await?;
-    session.print_one(&answer, |user| print(user, session))
+    show(&answer, session).await
 }
 
 /// The path of a user's sign-ins, or of one's own.

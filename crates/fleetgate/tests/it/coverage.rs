@@ -481,3 +481,257 @@ mod another_tenants_data_is_not_there {
         assert_eq!(first.subject, client);
     }
 }
+
+/// Somebody limited to one client asks everything about the things of others, and about their own.
+mod what_is_outside_a_limit_is_not_there {
+    use super::*;
+
+    /// Collections whose things belong to people and not to clients.
+    const OF_PEOPLE: [&str; 4] = ["me", "roles", "tokens", "users"];
+
+    /// Collections that span clients: to whoever may see only some there is nothing in them.
+    const SPANNING: [&str; 2] = ["integrations", "sync-runs"];
+
+    /// One of each kind of thing, by the collection.
+    type Things = BTreeMap<&'static str, String>;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn sqlite() {
+        check(Home::sqlite()).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn postgres() {
+        check(Home::postgres().await).await;
+    }
+
+    async fn check(mut home: Home) {
+        let rmm = rmm::start(30, 3, Duration::ZERO).await;
+        let connected = rmm::connect(&mut home, &rmm).await;
+        let all = &connected.api;
+        assert_eq!(all.sync(&connected.integration, "devices", false).await["state"], "succeeded");
+        for client in [1, 2] {
+            let agents = rmm.control().agents(Some(client));
+            let agent = agents.into_iter().find(|agent| agent.answers).unwrap();
+            rmm.control().reinstall(&agent.agent_id).unwrap();
+        }
+        all.sync(&connected.integration, "devices", false).await;
+        let clients = clients_with_proposals(all).await;
+        assert!(clients.len() >= 2, "two clients have a machine that was reinstalled: {clients:?}");
+        let (inside, outside) =
+            (things(all, &connected, &clients[0]).await, things(all, &connected, &clients[1]).await);
+        home.add_user("bob@example.com", "admin");
+        let token = home.token("bob@example.com", "user");
+        let bob = all.get("/users").await["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|user| user["email"] == "bob@example.com")
+            .unwrap()["id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        all.patch(&format!("/users/{bob}"), &json!({ "clients": [inside["clients"]] })).await.is(200);
+        let bob = connected.server.api(token.as_str());
+
+        check_lists(all, &bob, &inside).await;
+        check_filters(&bob, &outside).await;
+        check_events(&bob).await;
+        let before =
+            (counts(all).await, all.get(&format!("/assets/{}", outside["assets"])).await["note"].clone());
+        let operations = operations(all).await;
+        for operation in operations.iter().filter(|o| o.is_of_one()) {
+            check_outside(&bob, operation, &inside, &outside).await;
+        }
+        check_bodies(&bob, &inside, &outside).await;
+        let after =
+            (counts(all).await, all.get(&format!("/assets/{}", outside["assets"])).await["note"].clone());
+        assert_eq!(after, before, "nothing of it had an effect");
+        for operation in operations.iter().filter(|o| o.is_of_one()) {
+            check_inside(&bob, operation, &inside).await;
+        }
+    }
+
+    /// Clients of the assets that proposals are about, each once.
+    async fn clients_with_proposals(api: &Api) -> Vec<String> {
+        let mut found = Vec::new();
+        for proposal in api.all("/proposals", 200).await {
+            let asset = api.get(&format!("/assets/{}", proposal["asset_id"].as_str().unwrap())).await;
+            let other = api.get(&format!("/assets/{}", proposal["other_asset_id"].as_str().unwrap())).await;
+            let client = asset["client"]["id"].as_str().unwrap().to_owned();
+            if other["client"]["id"] == client.as_str() && !found.contains(&client) {
+                found.push(client);
+            }
+        }
+        found
+    }
+
+    async fn things(api: &Api, connected: &rmm::Connected, client: &str) -> Things {
+        let assets = api.get(&format!("/assets?client_id={client}&limit=200")).await;
+        let assets = assets["items"].as_array().unwrap();
+        let text = |value: &Value| value["id"].as_str().unwrap().to_owned();
+        let of_client = |id: &Value| assets.iter().any(|asset| &asset["id"] == id);
+        let proposals = api.all("/proposals", 200).await;
+        let proposal = proposals.iter().find(|proposal| of_client(&proposal["asset_id"])).unwrap();
+        let organizations = api.get(&format!("/organizations?client_id={client}")).await;
+        let site = assets.iter().find(|asset| !asset["site"].is_null()).unwrap();
+        Things::from([
+            ("assets", proposal["asset_id"].as_str().unwrap().to_owned()),
+            ("clients", client.to_owned()),
+            ("integrations", connected.integration.clone()),
+            ("organizations", text(&organizations["items"][0])),
+            ("proposals", text(proposal)),
+            ("sites", text(&site["site"])),
+            ("sync-runs", text(&api.get("/sync-runs").await["items"][0])),
+        ])
+    }
+
+    fn collection(operation: &Operation) -> &str {
+        operation.path.split('/').nth(3).unwrap()
+    }
+
+    async fn check_outside(bob: &Api, operation: &Operation, inside: &Things, outside: &Things) {
+        if OF_PEOPLE.contains(&collection(operation)) {
+            return;
+        }
+        let body = operation.body(&inside["clients"], &inside["sites"]);
+        let real = operation.of(&outside[collection(operation)]);
+        let real = bob.send(&operation.method, &real, body.as_ref()).await;
+        let nothing = operation.of(&unknown(operation.prefix()));
+        let nothing = bob.send(&operation.method, &nothing, body.as_ref()).await;
+        real.problem(404, "not_found");
+        assert_eq!(real.without_request_id(), nothing.without_request_id(), "{}", operation.name());
+        let names = |answer: &Answer| answer.headers.keys().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(names(&real), names(&nothing), "{}", operation.name());
+    }
+
+    /// What is inside is there: read, changed, or refused with what to do.
+    async fn check_inside(bob: &Api, operation: &Operation, inside: &Things) {
+        let collection = collection(operation);
+        let merges = ["merge_client", "merge_site"].contains(&operation.id.as_str());
+        if OF_PEOPLE.contains(&collection) || SPANNING.contains(&collection) || merges {
+            return;
+        }
+        let body = operation.body(&inside["clients"], &inside["sites"]);
+        let path = operation.of(&inside[collection]);
+        let answer = bob.send(&operation.method, &path, body.as_ref()).await;
+        assert_ne!(answer.status, 404, "{}: {}", operation.name(), answer.text);
+        assert!(answer.status < 500, "{}: {}", operation.name(), answer.text);
+        if operation.method == "GET" {
+            answer.is(200);
+        }
+    }
+
+    /// Each list is that of all without the rest, and says so many.
+    async fn check_lists(all: &Api, bob: &Api, inside: &Things) {
+        let client = inside["clients"].as_str();
+        let whole = all.get(&format!("/assets?client_id={client}&limit=200")).await;
+        let mut organizations = all.get(&format!("/organizations?client_id={client}&limit=200")).await;
+        // Before, they were of nobody.
+        organizations["items"][0]["can_undo"] = json!(false);
+        for (path, expected) in [("/assets?limit=200", &whole), ("/organizations?limit=200", &organizations)]
+        {
+            let found = bob.get(path).await;
+            assert_eq!(
+                (&found["items"], &found["total"]),
+                (&expected["items"], &expected["total"]),
+                "{path}"
+            );
+        }
+        assert!(whole["total"].as_u64() < all.get("/assets").await["total"].as_u64());
+        let clients = bob.get("/clients").await;
+        assert_eq!((&clients["total"], &clients["items"][0]["id"]), (&json!(1), &json!(client)));
+        let proposals = bob.get("/proposals").await;
+        let is_inside =
+            |id: &Value| whole["items"].as_array().unwrap().iter().any(|asset| &asset["id"] == id);
+        for proposal in proposals["items"].as_array().unwrap() {
+            assert!(is_inside(&proposal["asset_id"]) && is_inside(&proposal["other_asset_id"]));
+        }
+        assert!(proposals["total"].as_u64() > Some(0));
+        assert!(proposals["total"].as_u64() < all.get("/proposals").await["total"].as_u64());
+        for path in ["/integrations", "/sync-runs"] {
+            let found = bob.get(path).await;
+            assert_eq!((&found["items"], &found["total"]), (&json!([]), &json!(0)), "{path}");
+            assert_ne!(all.get(path).await["total"], 0);
+        }
+        assert_eq!(
+            bob.get("/assets.json").await.as_array().unwrap().len() as u64,
+            whole["total"].as_u64().unwrap()
+        );
+        let lines = |text: String| text.lines().count() as u64;
+        assert_eq!(lines(bob.fetch("/assets.csv").await.text), whole["total"].as_u64().unwrap() + 1);
+        let mapped = organizations["total"].as_u64().unwrap();
+        assert_eq!(lines(bob.fetch("/organizations.csv").await.text), mapped + 1);
+    }
+
+    /// A filter by something outside answers like one by something that there is not.
+    async fn check_filters(bob: &Api, outside: &Things) {
+        let filters = [
+            ("/assets?client_id=", "clients", "cli"),
+            ("/assets?site_id=", "sites", "sit"),
+            ("/assets.json?client_id=", "clients", "cli"),
+            ("/organizations?client_id=", "clients", "cli"),
+            ("/sync-runs?integration_id=", "integrations", "int"),
+        ];
+        for (path, collection, prefix) in filters {
+            let real = bob.fetch(&format!("{path}{}", outside[collection])).await;
+            let nothing = bob.fetch(&format!("{path}{}", unknown(prefix))).await;
+            real.is(200);
+            assert_eq!(real.text, nothing.text, "{path}");
+        }
+    }
+
+    /// From the beginning of all events, each that comes is about something that can be read.
+    async fn check_events(bob: &Api) {
+        let mut stream = bob.events(Some(0)).await;
+        for _ in 0..10 {
+            let event = stream.next().await;
+            let path = match event.subject.split('_').next().unwrap() {
+                "ast" => "/assets",
+                "cli" => "/clients",
+                // They have no route of their own.
+                "org" | "pro" => continue,
+                other => panic!("an event about `{other}`"),
+            };
+            bob.get(&format!("{path}/{}", event.subject)).await;
+        }
+    }
+
+    /// Ids outside in bodies are like ids that there are not.
+    async fn check_bodies(bob: &Api, inside: &Things, outside: &Things) {
+        let (client, site, organization) = (&inside["clients"], &inside["sites"], &inside["organizations"]);
+        let bodies = [
+            ("POST", format!("/clients/{client}/merge"), "into", "clients", "cli"),
+            ("POST", format!("/sites/{site}/merge"), "into", "sites", "sit"),
+            ("PATCH", format!("/organizations/{organization}"), "client_id", "clients", "cli"),
+        ];
+        for (method, path, field, collection, prefix) in bodies {
+            let real = bob.send(method, &path, Some(&json!({ field: outside[collection] }))).await;
+            let nothing = bob.send(method, &path, Some(&json!({ field: unknown(prefix) }))).await;
+            real.problem(404, "not_found");
+            assert_eq!(real.without_request_id(), nothing.without_request_id(), "{path}");
+        }
+        let accept = json!({ "min_score": 1, "auto_sync": true, "create_missing": true });
+        let accepted = bob.post("/organizations/accept-suggestions", &accept).await.is(200);
+        assert_eq!(accepted, json!({ "mapped": 0, "created": 0, "skipped": 0 }));
+        let connection = json!({ "provider": "tacticalrmm", "url": "https://rmm.example", "auth_mode": "api_key", "fields": {} });
+        for path in ["/integrations", "/integrations/test"] {
+            bob.post(path, &connection).await.problem(403, "limited_to_clients");
+        }
+        bob.post("/clients", &json!({ "name": "Mine" })).await.problem(403, "limited_to_clients");
+    }
+
+    /// How much there is of everything.
+    async fn counts(all: &Api) -> Vec<Value> {
+        let mut found = Vec::new();
+        for path in
+            ["/assets", "/clients", "/clients?archived=true", "/organizations", "/proposals", "/integrations"]
+        {
+            found.push(all.get(path).await["total"].clone());
+        }
+        let open = all.get("/proposals?state=open").await["total"].clone();
+        let mapped = all.get("/organizations?state=mapped").await["total"].clone();
+        found.extend([open, mapped]);
+        found
+    }
+}

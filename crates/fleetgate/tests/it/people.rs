@@ -125,6 +125,121 @@ async fn who_manages_users_cannot_climb() {
 }
 
 #[tokio::test]
+async fn a_limit_to_some_clients_is_given_and_counts_at_once() {
+    let People { home, server, admin, bob, bobs, .. } =
+        people(Home::sqlite(), &["users:manage", "assets:read", "clients:manage"]).await;
+    let mut clients = Vec::new();
+    for name in ["One", "Two"] {
+        let made = admin.post("/clients", &json!({ "name": name })).await.is(201);
+        clients.push(made["id"].as_str().unwrap().to_owned());
+    }
+    let (one, two) = (clients[0].as_str(), clients[1].as_str());
+    let browser = Browser::sign_in(&server, BOB, PASSWORD).await;
+    assert_eq!(admin.get(&format!("/users/{bob}")).await["clients"], Value::Null);
+    let limited = admin.patch(&format!("/users/{bob}"), &json!({ "clients": [one, one] })).await.is(200);
+    assert_eq!(limited["clients"], json!([one]));
+    browser.send("GET", "/clients", None).await.problem(401, "not_signed_in");
+    let browser = Browser::sign_in(&server, BOB, PASSWORD).await;
+    let seen = browser.send("GET", "/clients", None).await.is(200);
+    assert_eq!((&seen["total"], &seen["items"][0]["id"]), (&json!(1), &json!(one)));
+    assert_eq!(bobs.get("/clients").await["total"], 1);
+    assert_eq!(bobs.get("/me").await["user"]["clients"], json!([one]));
+    let tokens = json!({ "name": "another", "kind": "user", "days": 1 });
+    let token = bobs.post("/tokens", &tokens).await.is(201)["secret"].as_str().unwrap().to_owned();
+    assert_eq!(
+        server.api(token.as_str()).get("/clients").await["total"],
+        1,
+        "a token sees no more than its user"
+    );
+
+    let ann = admin.get("/me").await["user"]["id"].as_str().unwrap().to_owned();
+    let role = bobs.get("/me").await["user"]["role"].clone();
+    let eve = |clients: Value| json!({ "email": "eve@example.com", "name": "Eve", "role": role, "clients": clients, "password": PASSWORD });
+    let taken = json!({ "password": "another good password" });
+    let anns_token = admin.get("/tokens").await["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|token| token["user_id"] == ann.as_str())
+        .unwrap()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let beyond = [
+        bobs.post("/users", &eve(Value::Null)).await,
+        bobs.patch(&format!("/users/{bob}"), &json!({ "clients": null })).await,
+        bobs.send("DELETE", &format!("/users/{ann}/sessions"), None).await,
+        bobs.send("DELETE", &format!("/tokens/{anns_token}"), None).await,
+        bobs.post("/clients", &json!({ "name": "Two" })).await,
+        bobs.post("/clients", &json!({ "name": "Three" })).await,
+        bobs.patch(&format!("/clients/{one}"), &json!({ "name": "Two" })).await,
+    ];
+    for answer in beyond {
+        let problem = answer.problem(403, "limited_to_clients");
+        assert!(problem["detail"].as_str().unwrap().contains("ask somebody"), "{problem}");
+    }
+    bobs.post(&format!("/users/{ann}/password"), &taken).await.problem(403, "limited_to_clients");
+    let unknown = "cli_0192aaaaaaaa7aaa8aaaaaaaaaaaaaaa";
+    let outside = bobs.post("/users", &eve(json!([two]))).await;
+    assert_eq!(outside.problem(422, "unknown_client")["field"], "clients");
+    let nothing = bobs.post("/users", &eve(json!([unknown]))).await;
+    assert_eq!(outside.without_request_id(), nothing.without_request_id());
+    admin
+        .patch(&format!("/users/{bob}"), &json!({ "clients": [unknown] }))
+        .await
+        .problem(422, "unknown_client");
+    let made = bobs.post("/users", &eve(json!([one]))).await.is(201);
+    let eve = format!("/users/{}", made["id"].as_str().unwrap());
+    admin.patch(&eve, &json!({ "clients": [one, two] })).await.is(200);
+    assert_eq!(bobs.get(&eve).await["clients"], json!([one]), "without the client that is outside");
+    bobs.patch(&eve, &json!({ "name": "Mine" })).await.problem(403, "limited_to_clients");
+    admin.patch(&format!("/users/{ann}"), &json!({ "clients": [] })).await.problem(409, "last_admin");
+    assert_eq!(admin.patch(&eve, &json!({ "clients": null })).await.is(200)["clients"], Value::Null);
+
+    admin.patch(&format!("/users/{bob}"), &json!({ "clients": [] })).await.is(200);
+    assert_eq!(bobs.get("/clients").await["total"], 0);
+    drop(home);
+}
+
+#[tokio::test]
+async fn limits_are_given_with_the_command_line() {
+    let People { home, server, token, admin, .. } = people(Home::sqlite(), &["assets:read"]).await;
+    for name in ["Northwind", "Contoso"] {
+        admin.post("/clients", &json!({ "name": name })).await.is(201);
+    }
+    let cli = |args: &[&str], code: i32| home.cli(&server, &token, args, PASSWORD).ends_with(code);
+    let shown = cli(&["users", "set-clients", BOB, "--client", "northwind", "--client", "CONTOSO"], 0).out;
+    assert!(shown.contains("Northwind") && shown.contains("Contoso"), "{shown}");
+    assert_eq!(cli(&["users", "show", "Bob", "--json"], 0).json()["clients"].as_array().unwrap().len(), 2);
+    let listed = cli(&["users", "list"], 0).out;
+    assert!(listed.contains("Clients") && listed.contains("all") && listed.contains(" 2 "), "{listed}");
+    assert_eq!(cli(&["users", "set-clients", BOB, "--none", "--json"], 0).json()["clients"], json!([]));
+    assert!(cli(&["users", "show", BOB], 0).out.contains("none"));
+    assert_eq!(cli(&["users", "set-clients", BOB, "--all", "--json"], 0).json()["clients"], Value::Null);
+    cli(&["users", "set-clients", BOB], 2);
+    cli(&["users", "set-clients", BOB, "--all", "--client", "Contoso"], 2);
+    assert!(
+        cli(&["users", "set-clients", BOB, "--client", "Fabrikam"], 4).err.contains("no client `Fabrikam`")
+    );
+    let create =
+        ["users", "create", "cy@example.com", "--role", "Own", "--client", "Contoso", "--password", "-"];
+    assert!(cli(&create, 0).out.contains("Contoso"));
+
+    let at_console =
+        ["user", "create", "--email", "di@example.com", "--client", "contoso", "--password", "-", "--json"];
+    let made = home.run(&at_console, PASSWORD).ends_with(0).json();
+    assert_eq!(made["clients"].as_array().unwrap().len(), 1);
+    let wrong = ["user", "create", "--email", "ed@example.com", "--client", "Fabrikam", "--password", "-"];
+    let wrong = home.run(&wrong, PASSWORD).ends_with(4);
+    assert!(wrong.err.contains("no client `Fabrikam`"), "{}", wrong.err);
+    let di = server.api(home.token("di@example.com", "user").as_str());
+    assert_eq!(di.get("/clients").await["items"][0]["name"], "Contoso");
+    // She is an admin, but not one who could take over: the last admin is somebody else still.
+    let last = home.run(&["user", "disable", "--email", ADMIN], "").ends_with(2);
+    assert!(last.err.contains("last admin"), "{}", last.err);
+}
+
+#[tokio::test]
 async fn sign_ins_are_listed_and_ended() {
     let People { home: _home, server, admin, bob, bobs, .. } = people(Home::sqlite(), &["assets:read"]).await;
     let here = Browser::sign_in(&server, BOB, PASSWORD).await;

@@ -6,7 +6,7 @@ use axum::{
     response::{AppendHeaders, IntoResponse, Response},
 };
 use axum_extra::extract::cookie::Cookie;
-use domain::ActorKind;
+use domain::{ActorKind, scope::ClientScope};
 use http::{HeaderName, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use service::account::{Factor, Limit, SetupState, SignIn, SignedIn, User};
@@ -35,6 +35,8 @@ pub(crate) struct UserView {
     role: wire::RoleKey,
     /// What people call the role.
     role_name: String,
+    /// The clients they see; null for all. Without those that whoever asks does not see.
+    clients: Option<Vec<wire::ClientId>>,
     /// Since when they are locked out.
     disabled_at: Option<wire::Time>,
     /// What is asked for beside the password.
@@ -56,6 +58,10 @@ impl From<User> for UserView {
             name: user.name,
             role: user.role.key.into(),
             role_name: user.role.name,
+            clients: match user.clients {
+                ClientScope::All => None,
+                ClientScope::Only(list) => Some(list.iter().map(Into::into).collect()),
+            },
             disabled_at: user.disabled_at.map(Into::into),
             created_at: user.created_at.into(),
         }

@@ -1,7 +1,7 @@
 //! Users, for those who manage them.
 
 use axum::{Json as Answer, extract::State};
-use domain::id::UserId;
+use domain::{id::UserId, scope::ClientScope};
 use http::StatusCode;
 use serde::Deserialize;
 use service::account::{NewAccount, UserPatch};
@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::account::UserView;
 use crate::{
     app::AppState,
-    body::{Json, present},
+    body::{Json, nullable, present},
     ctx::Caller,
     error::ApiResult,
     page::{List, Path},
@@ -40,6 +40,9 @@ pub(crate) struct NewUser {
     name: String,
     /// What they may do; no more than whoever asks may.
     role: wire::RoleKey,
+    /// The clients they see; all if left out or null, none if empty. No more than whoever asks sees.
+    #[serde(default)]
+    clients: Option<Vec<wire::ClientId>>,
     /// The first password, at least 12 characters; the first sign-in can do nothing but change it.
     password: wire::Secret,
 }
@@ -49,7 +52,9 @@ pub(crate) struct NewUser {
     post, path = "/api/v1/users", tag = "people", request_body = NewUser,
     responses(
         (status = 201, description = "The user", body = UserView),
+        (status = 403, description = "More rights (`permission_missing`) or clients (`limited_to_clients`) than one's own"),
         (status = 409, description = "There is an account with this address (`email_taken`)"),
+        (status = 422, description = "There is no such role (`unknown_role`) or client (`unknown_client`)"),
     )
 )]
 pub(crate) async fn create_user(
@@ -57,9 +62,20 @@ pub(crate) async fn create_user(
     caller: Caller,
     Json(body): Json<NewUser>,
 ) -> ApiResult<(StatusCode, Answer<UserView>)> {
-    let new = NewAccount { email: body.email, name: body.name, role: body.role.0, password: body.password.0 };
+    let new = NewAccount {
+        email: body.email,
+        name: body.name,
+        role: body.role.0,
+        clients: scope(body.clients),
+        password: body.password.0,
+    };
     let user = app.services.accounts.add_user(&caller.ctx, new).await?;
     Ok((StatusCode::CREATED, Answer(user.into())))
+}
+
+/// No list is no limit.
+fn scope(clients: Option<Vec<wire::ClientId>>) -> ClientScope {
+    clients.map_or(ClientScope::All, |list| ClientScope::only(list.into_iter().map(|id| id.0)))
 }
 
 /// One user
@@ -87,6 +103,10 @@ pub(crate) struct UserChange {
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
     role: Option<wire::RoleKey>,
+    /// The clients they see: null for all, none if empty. No more than whoever asks sees.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<Vec<wire::ClientId>>)]
+    clients: Option<Option<Vec<wire::ClientId>>>,
     /// Locked out, or let in again.
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
@@ -95,13 +115,16 @@ pub(crate) struct UserChange {
 
 /// Change a user
 ///
-/// Another role and locking out end the user's sign-ins at once. Tokens never do more than the role allows, and those of
-/// a user who is locked out do not work. A user who may do more than whoever asks cannot be changed (403).
+/// Another role, other clients and locking out end the user's sign-ins at once. Tokens never do more than the role allows nor
+/// see more than the user, and those of a user who is locked out do not work. A user who may do or see more than whoever asks
+/// cannot be changed (403).
 #[utoipa::path(
     patch, path = "/api/v1/users/{id}", tag = "people", params(("id" = wire::UserId, Path)),
     request_body = UserChange,
     responses(
         (status = 200, description = "The user", body = UserView),
+        (status = 403, description = "More rights (`permission_missing`) or clients (`limited_to_clients`) than one's own"),
+        (status = 422, description = "There is no such role (`unknown_role`) or client (`unknown_client`)"),
         (status = 409, description = "Nobody would be left to set things up and let others in (`last_admin`)"),
     )
 )]
@@ -111,7 +134,12 @@ pub(crate) async fn update_user(
     Path(id): Path<UserId>,
     Json(body): Json<UserChange>,
 ) -> ApiResult<Answer<UserView>> {
-    let patch = UserPatch { name: body.name, role: body.role.map(|role| role.0), disabled: body.disabled };
+    let patch = UserPatch {
+        name: body.name,
+        role: body.role.map(|role| role.0),
+        clients: body.clients.map(scope),
+        disabled: body.disabled,
+    };
     Ok(Answer(app.services.accounts.update_user(&caller.ctx, id, patch).await?.into()))
 }
 

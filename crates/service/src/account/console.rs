@@ -3,14 +3,22 @@
 //! An e-mail address names one account in the whole installation, so that only what makes or lists has to be told a
 //! tenant.
 
-use domain::{Actor, ActorKind, Ctx, auth::Permissions, id::TenantId};
+use domain::{
+    Actor, ActorKind, Ctx,
+    auth::Permissions,
+    client::{Client, name_key},
+    id::TenantId,
+    scope::ClientScope,
+};
 use secrecy::SecretString;
 use store::{
     StoreError,
     people::{NewUser, TenantInfo, User},
 };
 
-use super::{Accounts, FIRST_TENANT, NewAccount, SetupState, check_email, check_name, email_taken, password};
+use super::{
+    Accounts, FIRST_TENANT, NewAccount, SetupState, check_email, check_name, password, people::refused,
+};
 use crate::{
     clock,
     error::{Result, ServiceError},
@@ -62,11 +70,20 @@ impl Accounts {
         let user = NewUser { email: &email, name: &name, role: new.role, password_hash: &password_hash };
         let ctx = console(tenant);
         let tenant = self.store.tenant(&ctx);
+        let (users, rights) = (tenant.users(), &ctx.actor.permissions);
         let made = match chosen {
-            Chosen::ByOwner => tenant.users().create(&user).await,
-            Chosen::ForOwner => tenant.users().create_within(&user, &ctx.actor.permissions).await,
+            Chosen::ByOwner => users.create_limited(&user, &new.clients).await,
+            Chosen::ForOwner => users.create_within(&user, &new.clients, rights).await,
         };
-        made.map_err(email_taken)
+        made.map_err(refused)
+    }
+
+    /// A live client of the tenant by its id or name, whatever the case.
+    pub async fn find_client(&self, tenant: TenantId, wanted: &str) -> Result<Client> {
+        let clients = self.store.tenant(&console(tenant)).clients().all_live().await?;
+        let key = name_key(wanted);
+        let fits = |client: &Client| client.id.to_string() == wanted || name_key(&client.name) == key;
+        clients.into_iter().find(fits).ok_or(ServiceError::NotFound { what: "client" })
     }
 
     /// Sets a password of the owner's choice, ends the user's sessions and lifts the brake on sign-in.
@@ -142,6 +159,7 @@ pub(crate) fn console(tenant: TenantId) -> Ctx {
         token: None,
         name: "operator".to_owned(),
         permissions: Permissions::all(),
+        clients: ClientScope::All,
     };
     Ctx { tenant, actor, request_id: "console".to_owned(), now: clock::now() }
 }

@@ -208,6 +208,7 @@ fn half_signed_in(user: &User, now: Time) -> Ctx {
         token: None,
         name: user.email.clone(),
         permissions: Permissions::default(),
+        clients: user.clients.clone(),
     };
     Ctx { tenant: user.tenant, actor, request_id: String::new(), now }
 }

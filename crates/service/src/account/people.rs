@@ -1,9 +1,10 @@
-//! Who may come in and as what. Nobody gives or touches more rights than they hold, and the last admin stays.
+//! Who may come in and as what. Nobody gives or touches more rights or clients than they have, and the last admin stays.
 
 use domain::{
     Ctx,
     auth::{Permission, RoleKey},
     id::UserId,
+    scope::ClientScope,
 };
 use secrecy::SecretString;
 use store::{
@@ -22,6 +23,8 @@ pub struct UserPatch {
     pub name: Option<String>,
     /// What they may do.
     pub role: Option<RoleKey>,
+    /// Whose data they may see.
+    pub clients: Option<ClientScope>,
     /// Locked out, or let in again.
     pub disabled: Option<bool>,
 }
@@ -30,13 +33,21 @@ impl Accounts {
     /// All users of the tenant.
     pub async fn users(&self, ctx: &Ctx) -> Result<Vec<User>> {
         ctx.require(Permission::UsersManage)?;
-        Ok(self.store.tenant(ctx).users().list().await?)
+        let users = self.store.tenant(ctx).users().list().await?;
+        Ok(users.into_iter().map(|user| seen_by(ctx, user)).collect())
     }
 
     /// One user of the tenant.
     pub async fn user(&self, ctx: &Ctx, id: UserId) -> Result<User> {
         ctx.require(Permission::UsersManage)?;
-        self.store.tenant(ctx).users().get(id).await.map_err(named("user"))
+        let user = self.store.tenant(ctx).users().get(id).await.map_err(named("user"))?;
+        Ok(seen_by(ctx, user))
+    }
+
+    /// Refuses to touch a user who sees more clients than whoever asks; not found if there is no such user.
+    pub(super) async fn check_limit(&self, ctx: &Ctx, id: UserId) -> Result<()> {
+        let user = self.store.tenant(ctx).users().get(id).await.map_err(named("user"))?;
+        if ctx.clients().covers(&user.clients) { Ok(()) } else { Err(ServiceError::Limited) }
     }
 
     /// Creates a user with a password that whoever asks hands over; its owner has to change it.
@@ -48,17 +59,17 @@ impl Accounts {
         let password_hash = self.hasher.hash(new.password).await;
         let user = NewUser { email: &email, name: &name, role: new.role, password_hash: &password_hash };
         let users = self.store.tenant(ctx).users();
-        let user = users.create_within(&user, &ctx.actor.permissions).await.map_err(refused)?;
+        let user = users.create_within(&user, &new.clients, &ctx.actor.permissions).await.map_err(refused)?;
         info!(user.id = %user.id, role = %user.role.key, "user `{}` was created", user.id);
         Ok(user)
     }
 
-    /// Changes name, role or state. Another role and locking out end the user's sign-ins; tokens follow the role at
-    /// once, and those of a user who is locked out do not work.
+    /// Changes name, role, limit or state. Another role, another limit and locking out end the user's sign-ins; tokens follow
+    /// role and limit at once, and those of a user who is locked out do not work.
     pub async fn update_user(&self, ctx: &Ctx, id: UserId, patch: UserPatch) -> Result<User> {
         ctx.require(Permission::UsersManage)?;
         let name = patch.name.as_deref().map(check_name).transpose()?;
-        let change = UserChange { name, role: patch.role, disabled: patch.disabled };
+        let change = UserChange { name, role: patch.role, clients: patch.clients, disabled: patch.disabled };
         let users = self.store.tenant(ctx).users();
         let user = users.update(id, &change, &ctx.actor.permissions).await.map_err(refused)?;
         let is_disabled = user.disabled_at.is_some();
@@ -76,6 +87,7 @@ impl Accounts {
             ));
         }
         let user = self.user(ctx, id).await?;
+        self.check_limit(ctx, id).await?;
         password::check(&password, &user.email)?;
         // Looked at first, so that nobody makes us hash in vain; the store looks again.
         if let Some(missing) = user.role.permissions.first_beyond(&ctx.actor.permissions) {
@@ -107,13 +119,23 @@ impl Accounts {
     }
 }
 
-fn refused(error: StoreError) -> ServiceError {
+/// The user as whoever asks may know them: without clients that these do not see.
+fn seen_by(ctx: &Ctx, user: User) -> User {
+    User { clients: user.clients.as_seen_by(ctx.clients()), ..user }
+}
+
+pub(super) fn refused(error: StoreError) -> ServiceError {
     match error {
         StoreError::NotFound => ServiceError::NotFound { what: "user" },
         StoreError::Conflict { what: "role" } => ServiceError::invalid(
             "role",
             "unknown_role",
             "there is no role by this id; `GET /api/v1/roles` lists them all",
+        ),
+        StoreError::Conflict { what: "client" } => ServiceError::invalid(
+            "clients",
+            "unknown_client",
+            "there is no client by one of these ids; `GET /api/v1/clients` lists them all",
         ),
         StoreError::Conflict { what: "last_admin" } => last_admin(),
         other => email_taken(other),
@@ -124,6 +146,6 @@ fn refused(error: StoreError) -> ServiceError {
 pub(super) fn last_admin() -> ServiceError {
     ServiceError::conflict(
         "last_admin",
-        "nobody would be left who holds both `users:manage` and `system_settings`; give them to somebody else first",
+        "nobody would be left who sees all clients and holds both `users:manage` and `system_settings`; give them to somebody else first",
     )
 }

@@ -41,14 +41,15 @@ impl Accounts {
     /// Ends one of a user's sign-ins.
     pub async fn end_session_of(&self, ctx: &Ctx, user: UserId, id: SessionId) -> Result<()> {
         ctx.require(Permission::UsersManage)?;
-        self.user(ctx, user).await?;
+        self.check_limit(ctx, user).await?;
         let sessions = self.store.tenant(ctx).sessions();
         sessions.delete(user, id).await.map_err(named("session"))
     }
 
     /// Ends all of a user's sign-ins.
     pub async fn end_sessions_of(&self, ctx: &Ctx, user: UserId) -> Result<()> {
-        self.user(ctx, user).await?;
+        ctx.require(Permission::UsersManage)?;
+        self.check_limit(ctx, user).await?;
         Ok(self.store.tenant(ctx).sessions().delete_all(user).await?)
     }
 }

@@ -32,6 +32,7 @@ fn account(email: &str, role: Role) -> NewAccount {
         email: email.to_owned(),
         name: "Ada".to_owned(),
         role: role.into(),
+        clients: ClientScope::All,
         password: PASSWORD.into(),
     }
 }

@@ -65,7 +65,14 @@ impl Accounts {
         };
         let permissions =
             user.role.permissions.intersect(&token.permissions).intersect(&token.kind.ceiling());
-        let actor = Actor { kind, user: Some(user.id), token: Some(token.id), name: user.email, permissions };
+        let actor = Actor {
+            kind,
+            user: Some(user.id),
+            token: Some(token.id),
+            name: user.email,
+            permissions,
+            clients: user.clients,
+        };
         Ok(Authenticated { tenant: token.tenant, actor, via: Via::Token(token.kind), limit: None })
     }
 
@@ -97,6 +104,9 @@ impl Accounts {
         if !own && !ctx.actor.permissions.has(Permission::UsersManage) {
             // As if it did not exist: ids of others are not confirmed.
             return Err(ServiceError::NotFound { what: "token" });
+        }
+        if !own {
+            self.check_limit(ctx, token.user).await?;
         }
         tokens.revoke(id).await.map_err(named("token"))
     }

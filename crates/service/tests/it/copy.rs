@@ -35,7 +35,7 @@ impl Copied {
             page.items.iter().map(|asset| format!("{} {:?}", asset.id, asset.status)).collect();
         let clients = self.services.clients.list(&self.ctx, None, false, ALL).await.unwrap().items;
         let counted = clients.iter().map(|view| view.asset_count).sum();
-        let events = self.services.events.since(&self.ctx, 0, 100_000).await.unwrap();
+        let events = self.services.events.since(&self.ctx, 0, 100_000).await.unwrap().events;
         let created = events.iter().filter(|event| event.kind == kind::ASSET_CREATED).count();
         (assets, counted, created)
     }

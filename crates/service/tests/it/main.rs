@@ -9,6 +9,7 @@ mod devices;
 mod faults;
 mod integration;
 mod knox;
+mod limits;
 mod lists;
 mod mapping;
 mod moves;

@@ -20,19 +20,19 @@ use store::{on_both_engines, testing::second_tenant};
 use crate::world::{ALL, World, key_draft};
 
 /// One of each kind of thing.
-struct Ids {
-    integration: IntegrationId,
-    organization: OrganizationId,
-    client: ClientId,
-    other_client: ClientId,
-    site: SiteId,
-    other_site: SiteId,
-    asset: AssetId,
-    proposal: ProposalId,
-    run: SyncRunId,
+pub(crate) struct Ids {
+    pub(crate) integration: IntegrationId,
+    pub(crate) organization: OrganizationId,
+    pub(crate) client: ClientId,
+    pub(crate) other_client: ClientId,
+    pub(crate) site: SiteId,
+    pub(crate) other_site: SiteId,
+    pub(crate) asset: AssetId,
+    pub(crate) proposal: ProposalId,
+    pub(crate) run: SyncRunId,
 }
 
-async fn ids(world: &World) -> Ids {
+pub(crate) async fn ids(world: &World) -> Ids {
     let agent = world.distinct_agent(1).await;
     world.control().reinstall(&agent).unwrap();
     let run = world.run(RunKind::Devices).await;
@@ -54,7 +54,7 @@ async fn ids(world: &World) -> Ids {
 }
 
 /// Calls every method that reads everything of a tenant; answers each one's permission and outcome.
-async fn lists(services: &Services, ctx: &Ctx) -> Vec<(&'static str, Permission, Result<usize>)> {
+pub(crate) async fn lists(services: &Services, ctx: &Ctx) -> Vec<(&'static str, Permission, Result<usize>)> {
     use Permission::{AssetsRead, IntegrationsRead};
     let Services { assets, clients, events, integrations, organizations, sync, .. } = services;
     let (sort, direction) = (AssetSort::Name, Direction::Ascending);
@@ -74,7 +74,7 @@ async fn lists(services: &Services, ctx: &Ctx) -> Vec<(&'static str, Permission,
         ("export", AssetsRead, exported),
         ("proposals", AssetsRead, assets.proposals(ctx, false, ALL).await.map(|page| page.items.len())),
         ("clients", AssetsRead, clients.list(ctx, None, false, ALL).await.map(|page| page.items.len())),
-        ("events", AssetsRead, events.since(ctx, 0, 1_000).await.map(|events| events.len())),
+        ("events", AssetsRead, events.since(ctx, 0, 1_000).await.map(|read| read.events.len())),
         ("last event", AssetsRead, events.last_seq(ctx).await.map(|seq| usize::try_from(seq).unwrap())),
         ("integrations", IntegrationsRead, integrations.list(ctx).await.map(|views| views.len())),
         (
@@ -92,7 +92,11 @@ async fn lists(services: &Services, ctx: &Ctx) -> Vec<(&'static str, Permission,
 }
 
 /// Calls every method that names one thing.
-async fn calls(services: &Services, ctx: &Ctx, ids: &Ids) -> Vec<(&'static str, Permission, Result<()>)> {
+pub(crate) async fn calls(
+    services: &Services,
+    ctx: &Ctx,
+    ids: &Ids,
+) -> Vec<(&'static str, Permission, Result<()>)> {
     use Permission::{AssetsRead, AssetsWrite, ClientsManage, IntegrationsRead, SystemSettings};
     let Services { assets, clients, integrations, organizations, sites, sync, .. } = services;
     let excluded = MappingChange { target: Some(MappingTarget::Excluded), auto_sync: None };
@@ -141,7 +145,7 @@ async fn calls(services: &Services, ctx: &Ctx, ids: &Ids) -> Vec<(&'static str, 
 }
 
 /// Calls every method that makes something.
-async fn makes(world: &World, ctx: &Ctx) -> Vec<(&'static str, Permission, Result<()>)> {
+pub(crate) async fn makes(world: &World, ctx: &Ctx) -> Vec<(&'static str, Permission, Result<()>)> {
     use Permission::{ClientsManage, SystemSettings};
     let Services { clients, integrations, organizations, .. } = &world.services;
     let draft = || key_draft(&world.server, "KEY");

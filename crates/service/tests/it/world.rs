@@ -17,6 +17,7 @@ use domain::{
     id::{IntegrationId, TenantId},
     organization::Organization,
     page::PageRequest,
+    scope::ClientScope,
     sync::{RunItem, RunKind, SyncRun},
 };
 use outbound::{ClientOptions, EgressRules, HttpClient};
@@ -89,6 +90,7 @@ pub(crate) fn actor(permissions: Permissions) -> Actor {
         token: None,
         name: "anna@example.com".to_owned(),
         permissions,
+        clients: ClientScope::All,
     }
 }
 
@@ -295,7 +297,7 @@ impl World {
 
     /// Events after `seq`, without bookkeeping.
     pub(crate) async fn events_since(&self, seq: i64) -> Vec<Event> {
-        let events = self.services.events.since(&self.ctx(), seq, 100_000).await.unwrap();
+        let events = self.services.events.since(&self.ctx(), seq, 100_000).await.unwrap().events;
         events.into_iter().filter(|event| !BOOKKEEPING.contains(&event.kind.as_str())).collect()
     }
 

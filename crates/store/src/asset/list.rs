@@ -5,6 +5,7 @@ use domain::{
     asset::{Asset, AssetFilter, AssetSort},
     id::{AssetId, TenantId},
     page::{MAX_COUNT, MAX_LIMIT, Page, PageRequest, Total},
+    scope::ClientScope,
 };
 
 use super::{
@@ -17,10 +18,11 @@ use crate::{
     cursor,
     db::{Engine, Length, Reading, args},
     error::{Result, StoreError},
+    scope::is_inside,
 };
 
 /// So many are sorted rather than met along an order: of 100,000 assets, 4,000 of them fill a page after 1,250.
-const FEW: u64 = 4_000;
+pub(super) const FEW: u64 = 4_000;
 
 /// So many of very many hits are kept.
 const KEPT_OF_MANY: usize = 1_200;
@@ -29,10 +31,17 @@ const KEPT_OF_MANY: usize = 1_200;
 /// some are not, as what begins with the same letters comes together: then the index is asked for all hits.
 const WINDOW: i64 = 500;
 
+/// Who asks, and when.
+pub(super) struct Viewer {
+    pub(super) tenant: TenantId,
+    /// Whose assets there are for them.
+    pub(super) clients: ClientScope,
+    pub(super) now: Time,
+}
+
 /// What is asked.
 pub(super) struct List {
-    pub(super) tenant: TenantId,
-    pub(super) now: Time,
+    pub(super) viewer: Viewer,
     pub(super) filter: AssetFilter,
     pub(super) order: Order,
     pub(super) page: PageRequest,
@@ -47,7 +56,7 @@ impl List {
 
     /// The page, and how many match in all.
     pub(super) async fn counted(&self, read: &mut Reading) -> Result<Page<Asset>> {
-        let mut matching = Matching::resolve(read, self.tenant, &self.filter).await?;
+        let mut matching = Matching::resolve(read, &self.viewer, &self.filter).await?;
         let hits = self.hits(read, &mut matching).await?;
         if self.page.cursor.is_none() && hits.is_some_and(|hits| hits <= u64::from(self.page.limit)) {
             // All there can be are on this page: no need to count them beforehand.
@@ -62,7 +71,7 @@ impl List {
 
     /// The page alone.
     pub(super) async fn uncounted(&self, read: &mut Reading) -> Result<(Vec<Asset>, Option<String>)> {
-        let mut matching = Matching::resolve(read, self.tenant, &self.filter).await?;
+        let mut matching = Matching::resolve(read, &self.viewer, &self.filter).await?;
         let hits = self.hits(read, &mut matching).await?;
         self.items(read, &matching, hits, None).await
     }
@@ -116,7 +125,7 @@ impl List {
             order.sort(&mut rows);
         }
         let (rows, next_cursor) = cursor::cut(rows, self.page.limit, |row| order.cursor_after(row));
-        Ok((row::into_assets(read, self.tenant, rows, self.now).await?, next_cursor))
+        Ok((row::into_assets(read, &self.viewer, rows).await?, next_cursor))
     }
 
     /// Are there so few that sorting them costs less than reading along the order until a page is full?
@@ -126,6 +135,9 @@ impl List {
         matching: &Matching<'_>,
         counted: Option<Total>,
     ) -> Result<bool> {
+        if matching.is_of_few() {
+            return Ok(true);
+        }
         if let Some(Total::Exact(n)) = counted {
             return Ok(n <= FEW);
         }
@@ -145,9 +157,14 @@ impl List {
             ..AssetFilter::default()
         };
         if self.filter == of_counter {
-            let client = matching.client().unwrap_or_default();
             let provider = self.filter.provider.as_deref().unwrap_or_default();
-            return Ok(Total::Exact(self.kept_count(read, client, provider).await?));
+            let kept = match matching.clients() {
+                Some(clients) => {
+                    query::kept_count_within(read, self.viewer.tenant, clients, provider).await?
+                }
+                None => self.kept_count(read, matching.client().unwrap_or_default(), provider).await?,
+            };
+            return Ok(Total::Exact(kept));
         }
         let (text, values) = matching.count(matching.lead_to_count(false));
         let (mut n,): (i64,) = read.one(text, values).await?;
@@ -161,14 +178,17 @@ impl List {
 
     /// Assets of a client and a provider; an empty text stands for all.
     async fn kept_count(&self, read: &mut Reading, client: &str, provider: &str) -> Result<u64> {
-        let (n,): (i64,) = read.one(&query::COUNT_KEPT, args![self.tenant, client, provider]).await?;
+        let (n,): (i64,) = read.one(&query::COUNT_KEPT, args![self.viewer.tenant, client, provider]).await?;
         Ok(u64::try_from(n).unwrap_or(0))
     }
 }
 
 /// One asset, with its detail.
-pub(super) async fn one(read: &mut Reading, tenant: TenantId, now: Time, id: AssetId) -> Result<Asset> {
-    let (text, values) = query::one(tenant, id);
+pub(super) async fn one(read: &mut Reading, viewer: &Viewer, id: AssetId) -> Result<Asset> {
+    let (text, values) = query::one(viewer.tenant, id);
     let row: AssetRow = read.one(text, values).await?;
-    row::into_assets(read, tenant, vec![row], now).await?.pop().ok_or(StoreError::NotFound)
+    if !is_inside(&viewer.clients, Some(&row.client_id)) {
+        return Err(StoreError::NotFound);
+    }
+    row::into_assets(read, viewer, vec![row]).await?.pop().ok_or(StoreError::NotFound)
 }

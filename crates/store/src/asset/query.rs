@@ -9,14 +9,19 @@
 use domain::{
     asset::{AssetFilter, AssetSort},
     id::{AssetId, TenantId, TypedId},
+    scope::ClientScope,
 };
 
-use super::order::Order;
+use super::{
+    list::{FEW, Viewer},
+    order::Order,
+};
 use crate::{
     cursor::{self, Cursor},
     db::{Engine, Reading, Text, Value, args},
     error::Result,
     event::to_json,
+    scope::{self, NOBODY},
     sql::statements,
 };
 
@@ -35,6 +40,10 @@ statements! {
     COUNT_KEPT = [
         "SELECT CAST(COALESCE(SUM(n), 0) AS BIGINT) FROM asset_counts WHERE tenant_id = $1 \
          AND ($2 = '' OR client_id = $2) AND ($3 = '' OR rmm_provider = $3)"
+    ];
+    COUNT_KEPT_WITHIN = [
+        "SELECT CAST(COALESCE(SUM(n), 0) AS BIGINT) FROM asset_counts WHERE tenant_id = $1 AND client_id IN ",
+        {list "$2"}, " AND ($3 = '' OR rmm_provider = $3)"
     ];
     CLIENT_OF_SITE = ["SELECT client_id FROM client_sites WHERE tenant_id = $1 AND id = $2"];
 }
@@ -110,6 +119,10 @@ pub(super) struct Matching<'a> {
     tenant: TenantId,
     /// The client, asked for or that of the site.
     client: Option<String>,
+    /// JSON: the clients whose assets there are for whoever asks; none without a limit, and if `client` is one of them.
+    clients: Option<String>,
+    /// Do these have so few assets that all can be sorted?
+    are_of_few: bool,
     /// JSON: the systems that begin as asked.
     systems: Option<String>,
     /// Words somewhere in the text.
@@ -126,9 +139,10 @@ pub(super) struct Matching<'a> {
 impl<'a> Matching<'a> {
     pub(super) async fn resolve(
         read: &mut Reading,
-        tenant: TenantId,
+        viewer: &Viewer,
         filter: &'a AssetFilter,
     ) -> Result<Matching<'a>> {
+        let tenant = viewer.tenant;
         let mut matching = Matching::of_words(read.engine(), tenant, filter);
         if let Some(id) = filter.client_id {
             matching.client = Some(id.to_db());
@@ -137,14 +151,14 @@ impl<'a> Matching<'a> {
             // An unknown site has no client, and no asset.
             matching.client = Some(found.map(|(id,)| id).unwrap_or_default());
         }
+        matching.limit(read, &viewer.clients).await?;
         if let Some(os) = &filter.os {
             let pattern = format!("{}%", cursor::escape_like(&os.trim().to_lowercase()));
             let found: Vec<(String,)> = read.all(&SYSTEMS, args![tenant, pattern]).await?;
             let found: Vec<String> = found.into_iter().map(|(os,)| os).collect();
             matching.systems = Some(to_json(&found)?);
         }
-        // A client's assets are read soon, whatever the words; of the missing there are few.
-        if matching.client.is_some() || filter.missing == Some(true) {
+        if matching.is_narrow() {
             matching.indexed = None;
         }
         Ok(matching)
@@ -160,7 +174,43 @@ impl<'a> Matching<'a> {
             .collect();
         let (words, in_names) = if quoted.is_empty() { (Vec::new(), words) } else { (words, Vec::new()) };
         let indexed = (engine == Engine::Sqlite && !quoted.is_empty()).then(|| quoted.join(" AND "));
-        Matching { filter, engine, tenant, client: None, systems: None, words, in_names, indexed, hits: None }
+        Matching {
+            filter,
+            engine,
+            tenant,
+            client: None,
+            clients: None,
+            are_of_few: false,
+            systems: None,
+            words,
+            in_names,
+            indexed,
+            hits: None,
+        }
+    }
+
+    /// Leaves what whoever asks may see. One client is asked for like any other; one outside like one without assets.
+    async fn limit(&mut self, read: &mut Reading, viewer: &ClientScope) -> Result<()> {
+        let ClientScope::Only(list) = viewer else { return Ok(()) };
+        if let Some(client) = &self.client {
+            if !scope::is_inside(viewer, Some(client)) {
+                self.client = Some(NOBODY.to_owned());
+            }
+            return Ok(());
+        }
+        if list.len() <= 1 {
+            self.client = Some(list.iter().next().map_or_else(|| NOBODY.to_owned(), TypedId::to_db));
+            return Ok(());
+        }
+        self.clients = scope::as_json(viewer)?;
+        let clients = self.clients.as_deref().unwrap_or("[]");
+        self.are_of_few = kept_count_within(read, self.tenant, clients, "").await? <= FEW;
+        Ok(())
+    }
+
+    /// A client's assets are read soon, whatever the words; so are those of few, and of the missing there are few.
+    fn is_narrow(&self) -> bool {
+        self.client.is_some() || self.are_of_few || self.filter.missing == Some(true)
     }
 
     /// Asks once for the rows that hold the words, one more than `FEW`, where that is worth while (SQLite).
@@ -168,9 +218,7 @@ impl<'a> Matching<'a> {
         if let Some(words) = &self.indexed {
             return Some(((&HITS).into(), args![words]));
         }
-        // A client's are read soon, and of the missing there are few.
-        let is_narrow = self.client.is_some() || self.filter.missing == Some(true);
-        if self.engine == Engine::Postgres || self.in_names.is_empty() || is_narrow {
+        if self.engine == Engine::Postgres || self.in_names.is_empty() || self.is_narrow() {
             return None;
         }
         let mut builder = Builder::new(self.engine, self.tenant);
@@ -194,6 +242,16 @@ impl<'a> Matching<'a> {
     /// The client that all of them belong to.
     pub(super) fn client(&self) -> Option<&str> {
         self.client.as_deref()
+    }
+
+    /// JSON: the clients that whoever asks may see, if they are several and no other client is asked for.
+    pub(super) fn clients(&self) -> Option<&str> {
+        self.clients.as_deref()
+    }
+
+    /// Do all clients that whoever asks may see have so few assets that all can be sorted?
+    pub(super) fn is_of_few(&self) -> bool {
+        self.are_of_few
     }
 
     /// What to read first for a page. `are_few`: so few match that all can be sorted.
@@ -242,7 +300,7 @@ impl<'a> Matching<'a> {
     /// What reads the fewest rows that do not match.
     fn narrow(&self) -> Option<Lead> {
         let filter = self.filter;
-        if self.client.is_some() {
+        if self.client.is_some() || self.are_of_few {
             return Some(BY_CLIENT);
         }
         if filter.status.is_some() {
@@ -468,10 +526,26 @@ impl Builder {
         }
     }
 
+    /// Assets of some clients alone.
+    fn within(&mut self, lead: Lead, clients: &str) {
+        let one_of = match (self.engine, lead) {
+            // Each client is looked at once and not with each of its assets.
+            (Engine::Sqlite, Lead::Clients) => " AND c.id IN (SELECT value FROM json_each(?))",
+            (Engine::Sqlite, _) => " AND a.client_id IN (SELECT value FROM json_each(?))",
+            (Engine::Postgres, _) => {
+                " AND a.client_id = ANY (ARRAY(SELECT json_array_elements_text(CAST(? AS json))))"
+            }
+        };
+        self.bind(one_of, args![clients]);
+    }
+
     fn filter_columns(&mut self, lead: Lead, matching: &Matching<'_>) {
         let filter = matching.filter;
         if let Some(id) = &matching.client {
             self.bind(" AND a.client_id = ?", args![id]);
+        }
+        if let Some(clients) = &matching.clients {
+            self.within(lead, clients);
         }
         if let Some(id) = filter.site_id {
             self.bind(" AND a.site_id = ?", args![id.to_db()]);
@@ -541,6 +615,17 @@ impl Builder {
     }
 }
 
+/// Assets of some clients, by the kept counters; an empty provider stands for all.
+pub(super) async fn kept_count_within(
+    read: &mut Reading,
+    tenant: TenantId,
+    clients: &str,
+    provider: &str,
+) -> Result<u64> {
+    let (n,): (i64,) = read.one(&COUNT_KEPT_WITHIN, args![tenant, clients, provider]).await?;
+    Ok(u64::try_from(n).unwrap_or(0))
+}
+
 /// One asset by its id, with its detail.
 pub(super) fn one(tenant: TenantId, id: AssetId) -> (Text<'static>, Vec<Value>) {
     let mut builder = Builder::new(Engine::Sqlite, tenant);
@@ -557,7 +642,7 @@ pub(super) fn one(tenant: TenantId, id: AssetId) -> (Text<'static>, Vec<Value>) 
 pub(crate) fn examples(engine: Engine) -> Vec<String> {
     use domain::{
         Time,
-        asset::{AssetType, Direction},
+        asset::AssetType,
         id::{ClientId, IntegrationId, SiteId},
         status::Status,
     };
@@ -592,38 +677,69 @@ pub(crate) fn examples(engine: Engine) -> Vec<String> {
         AssetFilter { missing: Some(true), ..all.clone() },
         all,
     ];
-    let later = Cursor::read(Some(&Cursor::write(&["1", "1", "1", "1"], "1"))).unwrap_or_default();
     let mut found = Vec::new();
     for filter in &filters {
         let mut matching = Matching::of_words(engine, TenantId(1), filter);
         matching.client = filter.client_id.map(TypedId::to_db);
         matching.systems = filter.os.clone();
-        let mut texts = vec![matching.count(matching.lead_to_count(true))];
-        texts.extend(matching.ask());
-        let is_text = matching.indexed.is_some();
-        if matching.ask().is_some() {
-            matching.hits = Some(String::new());
-            texts.push(matching.count(matching.lead_to_count(false)));
+        found.extend(texts_of(matching));
+        // Of whoever may see some clients: of few assets, and of many.
+        for are_of_few in [false, true].into_iter().filter(|_| filter.client_id.is_none()) {
+            let mut matching = Matching::of_words(engine, TenantId(1), filter);
+            matching.clients = Some("[]".to_owned());
+            matching.are_of_few = are_of_few;
+            matching.systems = filter.os.clone();
+            if matching.is_narrow() {
+                matching.indexed = None;
+            }
+            found.extend(texts_of(matching));
         }
-        for (sort, are_few) in AssetSort::ALL.into_iter().flat_map(|sort| [(sort, false), (sort, true)]) {
-            for direction in [Direction::Ascending, Direction::Descending] {
-                for after in [&Cursor::default(), &later] {
-                    let lead = matching.lead(sort, are_few);
-                    let order = Order { sort, direction };
-                    texts.push(matching.page(lead, Words::Tested, order, after, 1));
-                    if is_text {
-                        texts.push(matching.page(Lead::Text, Words::Tested, order, after, 1));
-                        let along = matching.lead(sort, false);
-                        texts.push(matching.page(along, Words::Window(1), order, after, 1));
-                        texts.push(matching.page(along, Words::Among, order, after, 1));
-                    }
+    }
+    found
+}
+
+/// The texts for whoever may see some clients with few assets, asked without a filter.
+#[cfg(test)]
+pub(crate) fn examples_of_few(engine: Engine) -> Vec<String> {
+    let filter = AssetFilter::default();
+    let mut matching = Matching::of_words(engine, TenantId(1), &filter);
+    matching.clients = Some("[]".to_owned());
+    matching.are_of_few = true;
+    texts_of(matching)
+}
+
+#[cfg(test)]
+fn texts_of(mut matching: Matching<'_>) -> Vec<String> {
+    use domain::asset::Direction;
+    let later = Cursor::read(Some(&Cursor::write(&["1", "1", "1", "1"], "1"))).unwrap_or_default();
+    let mut texts = vec![matching.count(matching.lead_to_count(true))];
+    texts.extend(matching.ask());
+    let is_text = matching.indexed.is_some();
+    if matching.ask().is_some() {
+        matching.hits = Some(String::new());
+        texts.push(matching.count(matching.lead_to_count(false)));
+    }
+    let ways = if matching.are_of_few { vec![true] } else { vec![false, true] };
+    for (sort, are_few) in
+        AssetSort::ALL.into_iter().flat_map(|sort| ways.iter().map(move |few| (sort, *few)))
+    {
+        for direction in [Direction::Ascending, Direction::Descending] {
+            for after in [&Cursor::default(), &later] {
+                let lead = matching.lead(sort, are_few);
+                let order = Order { sort, direction };
+                texts.push(matching.page(lead, Words::Tested, order, after, 1));
+                if is_text {
+                    texts.push(matching.page(Lead::Text, Words::Tested, order, after, 1));
+                    let along = matching.lead(sort, false);
+                    texts.push(matching.page(along, Words::Window(1), order, after, 1));
+                    texts.push(matching.page(along, Words::Among, order, after, 1));
                 }
             }
         }
-        found.extend(texts.into_iter().filter_map(|(text, _)| match text {
-            Text::Composed(text) => Some(text),
-            Text::Declared(_) => None,
-        }));
     }
-    found
+    let composed = |(text, _)| match text {
+        Text::Composed(text) => Some(text),
+        Text::Declared(_) => None,
+    };
+    texts.into_iter().filter_map(composed).collect()
 }

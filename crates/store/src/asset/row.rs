@@ -3,12 +3,12 @@
 use domain::{
     Time,
     asset::{Asset, AssetSource, AssetType},
-    id::{AssetId, ClientId, DeviceId, IntegrationId, OrganizationId, SiteId, TenantId, TypedId},
+    id::{AssetId, ClientId, DeviceId, IntegrationId, OrganizationId, SiteId, TypedId},
     status::{self, Status, Thresholds},
 };
 use sqlx::FromRow;
 
-use super::around::Surroundings;
+use super::{around::Surroundings, list::Viewer};
 use crate::{
     db::{Reading, lite_row},
     device::presence_of,
@@ -65,17 +65,18 @@ lite_row! {
 /// Rows with the names around them.
 pub(super) async fn into_assets(
     read: &mut Reading,
-    tenant: TenantId,
+    viewer: &Viewer,
     rows: Vec<AssetRow>,
-    now: Time,
 ) -> Result<Vec<Asset>> {
-    let names = Surroundings::of(read, tenant, &rows).await?;
-    rows.into_iter().map(|row| row.into_asset(&names, now)).collect()
+    let names = Surroundings::of(read, viewer.tenant, &rows).await?;
+    rows.into_iter().map(|row| row.into_asset(&names, viewer)).collect()
 }
 
 impl AssetRow {
-    fn into_asset(self, around: &Surroundings, now: Time) -> Result<Asset> {
+    fn into_asset(self, around: &Surroundings, viewer: &Viewer) -> Result<Asset> {
         let corrupt = || StoreError::Corrupt { what: "asset" };
+        // Where it went may be an organization of another client, or of none.
+        let missing_note = self.missing_note.filter(|_| viewer.clients.is_all());
         let client = around.clients.get(&self.client_id).ok_or_else(corrupt)?;
         let site = self.site_id.as_ref().and_then(|id| around.sites.get(id));
         let organization = around.organizations.get(&self.organization_id).ok_or_else(corrupt)?;
@@ -101,7 +102,7 @@ impl AssetRow {
             status: Status::from_name(&self.status).ok_or_else(corrupt)?,
             observed_at,
             status_stale: !integration.is_active
-                || status::is_stale(observed_at, integration.presence_interval, now),
+                || status::is_stale(observed_at, integration.presence_interval, viewer.now),
             thresholds,
             thresholds_assumed: own.is_none(),
             presence: presence_of(
@@ -125,7 +126,7 @@ impl AssetRow {
                 organization_external_id: organization.external_id.clone(),
                 organization_name: organization.name.clone(),
                 missing_since: self.missing_since.map(Time),
-                missing_note: self.missing_note,
+                missing_note,
             },
             created_at: Time(self.created_at),
             updated_at: Time(self.updated_at),

@@ -52,11 +52,11 @@ impl EntryRow {
 }
 
 impl Audit<'_> {
-    /// A page, newest first.
+    /// A page, newest first. [`crate::StoreError::BeyondClients`] for whoever sees only some clients: acts tell of all.
     pub async fn list(&self, filter: &AuditFilter, page: &PageRequest) -> Result<Page<AuditEntry>> {
         let after = Cursor::read(page.cursor.as_deref())?;
         let (conditions, values) = conditions(self.0, filter);
-        let mut reads = self.0.db().read().await?;
+        let mut reads = self.0.whole()?.read().await?;
         let counted = Text::Composed(format!(
             "SELECT COUNT(*) FROM (SELECT 1 FROM audit_log WHERE tenant_id = $1{conditions} LIMIT 1001) AS found"
         ));

@@ -4,6 +4,7 @@ use domain::{
     auth::{Permissions, Role},
     id::{TenantId, TypedId, UserId},
     page::PageRequest,
+    scope::ClientScope,
 };
 use futures::future::join_all;
 use secrecy::SecretString;
@@ -27,7 +28,14 @@ const NOON: Time = Time(1_800_000_000_000);
 fn ctx(tenant: i64, now: Time) -> Ctx {
     let user = Some(UserId::from_uuid(uuid::Uuid::from_u128(7)));
     let name = "ada@example.com".to_owned();
-    let actor = Actor { kind: ActorKind::Person, user, token: None, name, permissions: Permissions::all() };
+    let actor = Actor {
+        kind: ActorKind::Person,
+        user,
+        token: None,
+        name,
+        permissions: Permissions::all(),
+        clients: ClientScope::All,
+    };
     Ctx { tenant: TenantId(tenant), actor, request_id: "req-1".to_owned(), now }
 }
 

@@ -39,6 +39,7 @@ pub(super) const TABLES: &[Table] = &[
     tenant("api_tokens"),
     tenant("secrets"),
     tenant("clients"),
+    tenant("user_clients"),
     tenant("client_sites"),
     tenant("rmm_integrations"),
     tenant("rmm_organization_mappings"),

@@ -58,6 +58,10 @@ async fn fill(test: &TestStore) {
                  VALUES ({tenant}, '{id}', '{id} Ltd', '{id}', -1, 9007199254740993)"
             ));
         }
+        texts.push(format!("UPDATE users SET limited = TRUE WHERE tenant_id = {tenant}"));
+        texts.push(format!(
+            "INSERT INTO user_clients (tenant_id, user_id, client_id) VALUES ({tenant}, 'u', 'ä'), ({tenant}, 'u', 'Z')"
+        ));
         texts.push(format!(
             "UPDATE clients SET merged_into = 'z', archived_at = 7 WHERE tenant_id = {tenant} AND id = 'a'"
         ));

@@ -184,7 +184,7 @@ mod postgres {
         assert_eq!((changed, names(2).await), (1, vec![("Two".to_owned(), 2)]));
         let deleted = store.db_of(TenantId(1)).write(text("DELETE FROM events"), args![]).await.unwrap();
         assert_eq!(deleted, 1);
-        assert_eq!(store.tenant(&ctx(2)).events().since(0, 10).await.unwrap().len(), 1);
+        assert_eq!(store.tenant(&ctx(2)).events().since(0, 10).await.unwrap().events.len(), 1);
     }
 
     #[tokio::test]

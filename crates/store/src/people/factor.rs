@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use totp_rs::{Algorithm, Builder, Totp};
 use zeroize::Zeroizing;
 
-use super::{User, digest, role, session, user::UserRow};
+use super::{User, digest, limit, role, session, user::UserRow};
 use crate::{
     Tenant, Tx,
     audit::Act,
@@ -146,13 +146,14 @@ impl Factors<'_> {
     }
 
     /// Removes the second factor, if there is one, of a user who may do no more than `at_most` (else
-    /// [`StoreError::Beyond`]); all their sign-ins end.
+    /// [`StoreError::Beyond`]) and sees no more than whoever asks (else [`StoreError::BeyondClients`]); all their sign-ins end.
     pub async fn reset(&self, user: UserId, at_most: &domain::auth::Permissions) -> Result<()> {
         let mut tx = self.tenant.db().begin().await?;
         role::lock(&mut tx, self.tenant.id).await?;
         let found: User =
             tx.one::<UserRow>(&super::user::GET, args![self.tenant.id, user.to_db()]).await?.try_into()?;
         role::within(&found.role.permissions, at_most)?;
+        limit::within(&found.clients, &self.tenant)?;
         self.delete(&mut tx, user).await?;
         session::end_all(&mut tx, self.tenant.id, user).await?;
         self.tenant.record(&mut tx, Act::new("second_factor.reset").to(user).named(&found.email)).await?;

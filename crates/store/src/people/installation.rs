@@ -1,6 +1,6 @@
 //! The installation: what it is for, its first tenant, and its set-up, which closes for good with the first admin.
 
-use domain::{ActorKind, Time, auth::Role, id::TenantId};
+use domain::{ActorKind, Time, auth::Role, id::TenantId, scope::ClientScope};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
@@ -131,8 +131,10 @@ impl Store {
         let admin =
             user::insert(&mut tx, FIRST_TENANT, &NewUser { role: Role::Admin.into(), ..*admin }, None, now)
                 .await?;
+        user::close_setup_for(&mut tx, &admin, now).await?;
         let by = By { kind: ActorKind::Person, user: Some(admin.id), ..By::system() };
-        let tenant = Tenant { store: self, id: FIRST_TENANT, now, actor: admin.email.clone(), by };
+        let (actor, clients) = (admin.email.clone(), ClientScope::All);
+        let tenant = Tenant { store: self, id: FIRST_TENANT, now, actor, by, clients };
         tenant.record(&mut tx, user::created(&admin).with("by", "set-up token")).await?;
         tx.commit().await?;
         Ok(Setup::Done(Box::new(admin)))

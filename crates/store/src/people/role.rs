@@ -51,7 +51,8 @@ impl<'s> Tenant<'s> {
     }
 }
 
-/// `at_most` are the rights of whoever asks: [`StoreError::Beyond`] if a role has or would get more.
+/// `at_most` are the rights of whoever asks: [`StoreError::Beyond`] if a role has or would get more. Whoever may see only some
+/// clients changes no role that somebody has, as that may be somebody who sees more: [`StoreError::BeyondClients`].
 impl Roles<'_> {
     /// All, by name.
     pub async fn list(&self) -> Result<Vec<RoleInfo>> {
@@ -75,7 +76,7 @@ impl Roles<'_> {
     }
 
     /// Sets whether users of a role, built in or own, need a second factor. It counts for their sessions at once.
-    /// [`StoreError::NotFound`] if there is no such role.
+    /// [`StoreError::NotFound`] if there is no such role, [`StoreError::BeyondClients`] for whoever sees only some clients.
     pub async fn set_second_factor(
         &self,
         key: RoleKey,
@@ -83,7 +84,8 @@ impl Roles<'_> {
         at_most: &Permissions,
     ) -> Result<RoleInfo> {
         let (tenant, role) = (self.tenant.id, key.to_db());
-        let mut tx = self.tenant.db().begin().await?;
+        // People of all clients may have it.
+        let mut tx = self.tenant.whole()?.begin().await?;
         lock(&mut tx, tenant).await?;
         let info = match resolve(&mut tx, tenant, key).await {
             Err(StoreError::Conflict { what: "role" }) => return Err(StoreError::NotFound),
@@ -135,6 +137,9 @@ impl Roles<'_> {
         };
         within(&before.permissions, at_most)?;
         within(&after.permissions, at_most)?;
+        if !self.tenant.clients.is_all() && self.is_held(&mut tx, id).await? {
+            return Err(StoreError::BeyondClients);
+        }
         self.check_name(&mut tx, &after.name, id).await?;
         let had_admin = has_admin(&mut tx, self.tenant.id).await?;
         let (key, names) = (name_key(&after.name), as_json(&after.permissions));
@@ -160,8 +165,7 @@ impl Roles<'_> {
         lock(&mut tx, self.tenant.id).await?;
         let role = self.get(&mut tx, id).await?;
         within(&role.permissions, at_most)?;
-        let held: Option<(i64,)> = tx.maybe(&IS_HELD, args![self.tenant.id, id.to_db()]).await?;
-        if held.is_some() {
+        if self.is_held(&mut tx, id).await? {
             return Err(StoreError::Conflict { what: "role_in_use" });
         }
         tx.run(&RELEASE, args![self.tenant.id, id.to_db()]).await?;
@@ -174,6 +178,11 @@ impl Roles<'_> {
 
     async fn get(&self, tx: &mut Tx, id: RoleId) -> Result<RoleInfo> {
         tx.one::<RoleRow>(&GET, args![self.tenant.id, id.to_db()]).await?.try_into()
+    }
+
+    async fn is_held(&self, tx: &mut Tx, id: RoleId) -> Result<bool> {
+        let held: Option<(i64,)> = tx.maybe(&IS_HELD, args![self.tenant.id, id.to_db()]).await?;
+        Ok(held.is_some())
     }
 
     async fn check_name(&self, tx: &mut Tx, name: &str, id: RoleId) -> Result<()> {
@@ -205,7 +214,7 @@ pub(super) async fn resolve(tx: &mut Tx, tenant: TenantId, key: RoleKey) -> Resu
     }
 }
 
-/// Is there an active user who can set up the tenant and let others in?
+/// Is there an active user without a limit who can set up the tenant and let others in?
 pub(super) async fn has_admin(tx: &mut Tx, tenant: TenantId) -> Result<bool> {
     let rows: Vec<(String, Option<String>)> = tx.all(&ACTIVE_ROLES, args![tenant]).await?;
     let rules = |(role, permissions): (String, Option<String>)| {
@@ -280,7 +289,7 @@ statements! {
     ACTIVE_ROLES = [
         "SELECT DISTINCT u.role, r.permissions
          FROM users AS u LEFT JOIN roles AS r ON r.tenant_id = u.tenant_id AND r.id = u.role
-         WHERE u.tenant_id = $1 AND u.disabled_at IS NULL"
+         WHERE u.tenant_id = $1 AND u.disabled_at IS NULL AND NOT u.limited"
     ];
     END_SESSIONS_OF_HOLDERS = [
         "DELETE FROM sessions WHERE tenant_id = $1

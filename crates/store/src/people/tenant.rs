@@ -1,6 +1,6 @@
 //! The tenants of the installation. The first is made with it, more at the console.
 
-use domain::{ActorKind, Time, client::name_key, id::TenantId};
+use domain::{ActorKind, Time, client::name_key, id::TenantId, scope::ClientScope};
 
 use crate::{
     Store, Tenant,
@@ -41,7 +41,8 @@ impl Store {
         tx.run(&INSERT, args![id, name, now]).await?;
         tx.enter(id).await?;
         let by = By { kind: ActorKind::Operator, ..By::system() };
-        let tenant = Tenant { store: self, id, now, actor: ActorKind::Operator.name().to_owned(), by };
+        let actor = ActorKind::Operator.name().to_owned();
+        let tenant = Tenant { store: self, id, now, actor, by, clients: ClientScope::All };
         tenant.record(&mut tx, Act::new("tenant.create").to(id).named(name)).await?;
         tx.commit().await?;
         Ok(TenantInfo { id, name: name.to_owned(), created_at: now })

@@ -4,6 +4,7 @@ use domain::{
     Actor, Ctx, Time,
     auth::{Permission, Permissions, Role, RoleInfo, RoleKey, TokenKind},
     id::{RoleId, SessionId, TenantId},
+    scope::ClientScope,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -255,7 +256,7 @@ on_both_engines! {
         let strong = tenant.roles().create("Strong", &Role::Technician.permissions(), &all).await.unwrap();
         let weak = tenant.roles().create("Weak", &some, &some).await.unwrap();
         let bob = NewUser { email: "bob@example.com", role: weak.key, ..ada(Role::Admin) };
-        let bob = tenant.users().create_within(&bob, &some).await.unwrap();
+        let bob = tenant.users().create_within(&bob, &ClientScope::All, &some).await.unwrap();
         let eve = |role| NewUser { email: "eve@example.com", role, ..ada(Role::Admin) };
         let widened = RoleChange { name: None, permissions: Some(reading()) };
         let emptied = RoleChange { name: None, permissions: Some(Permissions::default()) };
@@ -265,8 +266,8 @@ on_both_engines! {
             tenant.roles().update(own(&weak), &widened, &some).await.map(drop),
             tenant.roles().update(own(&strong), &emptied, &some).await.map(drop),
             tenant.roles().delete(own(&strong), &some).await,
-            tenant.users().create_within(&eve(strong.key), &some).await.map(drop),
-            tenant.users().create_within(&eve(Role::ReadOnly.into()), &some).await.map(drop),
+            tenant.users().create_within(&eve(strong.key), &ClientScope::All, &some).await.map(drop),
+            tenant.users().create_within(&eve(Role::ReadOnly.into()), &ClientScope::All, &some).await.map(drop),
             tenant.users().update(bob.id, &to_role(Role::Admin), &some).await.map(drop),
             tenant.users().update(admin.id, &to_role(weak.key), &some).await.map(drop),
             tenant.users().update(admin.id, &out, &some).await.map(drop),
@@ -313,6 +314,112 @@ on_both_engines! {
         // The console may: it can make another.
         users.disable(bob.id).await.unwrap();
         users.update(admin.id, &to_role(Role::ReadOnly), &all).await.unwrap();
+    }
+
+    async fn a_limit_counts_as_it_stands_now(test) {
+        let store = test.store;
+        install(&store).await;
+        let tenant = store.tenant(&ctx(1, NOON));
+        let all = Permissions::all();
+        tenant.users().create(&ada(Role::Admin)).await.unwrap();
+        let one = tenant.clients().create("One").await.unwrap().id;
+        let two = tenant.clients().create("Two").await.unwrap().id;
+        let bob = NewUser { email: "bob@example.com", ..ada(Role::Admin) };
+        let bob = tenant.users().create_within(&bob, &ClientScope::only([two, one]), &all).await.unwrap();
+        assert_eq!(bob.clients, ClientScope::only([one, two]));
+        let new = NewToken { user: bob.id, kind: TokenKind::User, name: "t", permissions: all.clone(), expires_at: NOON + HOUR };
+        let (_, text) = tenant.tokens().create(&new).await.unwrap();
+        let session = async || tenant.sessions().create(bob.id, None).await.unwrap();
+        let find = async |secret: &NewSession| store.find_session(secret.secret.expose_secret(), NOON).await.unwrap();
+        let first = session().await;
+        let before = store.statements_run();
+        assert_eq!(find(&first).await.unwrap().user.clients, bob.clients);
+        assert_eq!(store.statements_run() - before, 2, "no more questions than without a limit");
+
+        let to = |clients| UserChange { clients: Some(clients), ..UserChange::default() };
+        tenant.users().update(bob.id, &to(ClientScope::only([two, one, one])), &all).await.unwrap();
+        assert!(find(&first).await.is_some(), "it is the same limit");
+        for clients in [ClientScope::only([one]), ClientScope::only([]), ClientScope::All, ClientScope::only([two])] {
+            let session = session().await;
+            let changed = tenant.users().update(bob.id, &to(clients.clone()), &all).await.unwrap();
+            assert_eq!(changed.clients, clients);
+            assert!(find(&session).await.is_none(), "the limit changed");
+            assert_eq!(store.find_token(text.expose_secret()).await.unwrap().unwrap().user.clients, clients);
+            assert_eq!(tenant.users().get(bob.id).await.unwrap().clients, clients);
+            assert_eq!(tenant.users().find_by_email("bob@example.com").await.unwrap().unwrap().clients, clients);
+            assert_eq!(store.find_login("bob@example.com", NOON).await.unwrap().unwrap().0.clients, clients);
+            let listed = tenant.users().list().await.unwrap();
+            assert_eq!(listed.iter().find(|user| user.id == bob.id).unwrap().clients, clients);
+        }
+        let unknown = crate::new_id(NOON);
+        conflict(tenant.users().update(bob.id, &to(ClientScope::only([one, unknown])), &all).await, "client");
+        let theirs = store.tenant(&ctx(2, NOON)).clients().create("Theirs").await.unwrap().id;
+        conflict(tenant.users().update(bob.id, &to(ClientScope::only([theirs])), &all).await, "client");
+        assert_eq!(tenant.users().get(bob.id).await.unwrap().clients, ClientScope::only([two]));
+    }
+
+    async fn nobody_gives_or_touches_a_wider_limit_than_their_own(test) {
+        let store = test.store;
+        install(&store).await;
+        let tenant = store.tenant(&ctx(1, NOON));
+        let all = Permissions::all();
+        let admin = tenant.users().create(&ada(Role::Admin)).await.unwrap();
+        let one = tenant.clients().create("One").await.unwrap().id;
+        let two = tenant.clients().create("Two").await.unwrap().id;
+        let named = |email| NewUser { email, ..ada(Role::Admin) };
+        let only = |clients: &[_]| ClientScope::only(clients.to_vec());
+        let wide = tenant.users().create_within(&named("wide@example.com"), &only(&[one, two]), &all).await.unwrap();
+        let role = tenant.roles().create("Held", &reading(), &all).await.unwrap();
+        tenant.users().update(wide.id, &to_role(role.key), &all).await.unwrap();
+        let wide = tenant.users().get(wide.id).await.unwrap();
+
+        let actor = Actor { clients: only(&[one]), ..Actor::system() };
+        let limited = store.tenant(&Ctx { actor, ..ctx(1, NOON) });
+        let (users, eve) = (limited.users(), named("eve@example.com"));
+        let to = |clients| UserChange { clients: Some(clients), ..UserChange::default() };
+        let renamed = UserChange { name: Some("Mine".to_owned()), ..UserChange::default() };
+        let changed = RoleChange { name: Some("Mine".to_owned()), permissions: None };
+        let answers = [
+            users.create_within(&eve, &ClientScope::All, &all).await.map(drop),
+            users.update(admin.id, &renamed, &all).await.map(drop),
+            users.update(admin.id, &to(only(&[one])), &all).await.map(drop),
+            users.update(wide.id, &renamed, &all).await.map(drop),
+            users.set_password_within(admin.id, "mine", &all).await,
+            users.set_password_within(wide.id, "mine", &all).await,
+            limited.roles().update(own(&role), &changed, &all).await.map(drop),
+        ];
+        for answer in answers {
+            assert!(matches!(answer, Err(StoreError::BeyondClients)), "{answer:?}");
+        }
+        // One outside is like one that there is not.
+        conflict(users.create_within(&eve, &only(&[two]), &all).await, "client");
+        conflict(users.create_within(&eve, &only(&[crate::new_id(NOON)]), &all).await, "client");
+        assert!(store.find_login("eve@example.com", NOON).await.unwrap().is_none());
+        let eve = users.create_within(&eve, &only(&[one]), &all).await.unwrap();
+        conflict(users.update(eve.id, &to(only(&[one, two])), &all).await, "client");
+        assert!(matches!(users.update(eve.id, &to(ClientScope::All), &all).await, Err(StoreError::BeyondClients)));
+        users.set_password_within(eve.id, "new", &all).await.unwrap();
+        users.update(eve.id, &to(only(&[])), &all).await.unwrap();
+        assert_eq!((tenant.users().get(admin.id).await.unwrap(), tenant.users().get(wide.id).await.unwrap()), (admin, wide));
+    }
+
+    async fn who_is_limited_does_not_rule_the_tenant(test) {
+        let store = test.store;
+        install(&store).await;
+        let tenant = store.tenant(&ctx(1, NOON));
+        let all = Permissions::all();
+        let users = tenant.users();
+        let bob = NewUser { email: "bob@example.com", ..ada(Role::Admin) };
+        let bob = users.create_within(&bob, &ClientScope::only([]), &all).await.unwrap();
+        assert_eq!(store.setup_state().await.unwrap(), SetupState::Open, "nobody can set up yet");
+        let admin = users.create(&ada(Role::Admin)).await.unwrap();
+        assert_eq!(store.setup_state().await.unwrap(), SetupState::Closed);
+        let limited = UserChange { clients: Some(ClientScope::only([])), ..UserChange::default() };
+        conflict(users.update(admin.id, &limited, &all).await, "last_admin");
+        conflict(users.update(admin.id, &to_role(Role::ReadOnly), &all).await, "last_admin");
+        let lifted = UserChange { clients: Some(ClientScope::All), ..UserChange::default() };
+        users.update(bob.id, &lifted, &all).await.unwrap();
+        users.update(admin.id, &limited, &all).await.unwrap();
     }
 
     async fn of_two_admins_who_demote_each_other_one_stays(test) {

@@ -170,6 +170,7 @@ pub(crate) async fn with_user(
         password_given_at: row.user_password_given_at,
         totp_since: row.user_totp_since,
         factor_needed_since: row.user_factor_needed_since,
+        clients: row.user_clients,
     };
     Ok((row.token.try_into()?, user.try_into()?))
 }
@@ -211,6 +212,7 @@ struct TokenUserRow {
     user_password_given_at: Option<i64>,
     user_totp_since: Option<i64>,
     user_factor_needed_since: Option<i64>,
+    user_clients: Option<String>,
 }
 
 lite_row! {
@@ -234,6 +236,7 @@ impl LiteRow for TokenUserRow {
             user_password_given_at: row.get(19)?,
             user_totp_since: row.get(20)?,
             user_factor_needed_since: row.get(21)?,
+            user_clients: row.get(22)?,
         })
     }
 }
@@ -280,7 +283,7 @@ statements! {
             u.role AS user_role, r.name AS user_role_name, r.permissions AS user_role_permissions,
             u.disabled_at AS user_disabled_at, u.created_at AS user_created_at, u.updated_at AS user_updated_at,
             u.password_given_at AS user_password_given_at, f.confirmed_at AS user_totp_since,
-            n.set_at AS user_factor_needed_since
+            n.set_at AS user_factor_needed_since, ", {clients_of_user}, " AS user_clients
          FROM api_tokens AS t JOIN api_token_hashes AS h ON h.tenant_id = t.tenant_id AND h.token_id = t.id
          JOIN users AS u ON u.tenant_id = t.tenant_id AND u.id = t.user_id
          LEFT JOIN roles AS r ON r.tenant_id = u.tenant_id AND r.id = u.role

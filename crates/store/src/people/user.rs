@@ -4,9 +4,10 @@ use domain::{
     Time,
     auth::{Permissions, Role, RoleInfo, RoleKey},
     id::{TenantId, TypedId, UserId},
+    scope::ClientScope,
 };
 
-use super::{email_key, installation, role, session};
+use super::{email_key, installation, limit, role, session};
 use crate::{
     Tenant, Tx,
     audit::Act,
@@ -29,6 +30,8 @@ pub struct User {
     pub name: String,
     /// What they may do, as the role stands now.
     pub role: RoleInfo,
+    /// Whose data they may see.
+    pub clients: ClientScope,
     /// Since when they cannot sign in.
     pub disabled_at: Option<Time>,
     /// When somebody else chose the password; none once its owner did.
@@ -85,6 +88,8 @@ pub struct UserChange {
     pub name: Option<String>,
     /// What they may do.
     pub role: Option<RoleKey>,
+    /// Whose data they may see.
+    pub clients: Option<ClientScope>,
     /// Locked out, or let in again.
     pub disabled: Option<bool>,
 }
@@ -133,39 +138,55 @@ impl Users<'_> {
     /// `role` if there is no such role. The
     /// first admin closes set-up.
     pub async fn create(&self, user: &NewUser<'_>) -> Result<User> {
-        self.create_with(user, &Permissions::all(), None).await
+        self.create_limited(user, &ClientScope::All).await
+    }
+
+    /// The same for a user who may see these clients alone.
+    pub async fn create_limited(&self, user: &NewUser<'_>, clients: &ClientScope) -> Result<User> {
+        self.create_with(user, clients, &Permissions::all(), None).await
     }
 
     /// The same by somebody with these rights, who chose the password for the user: [`StoreError::Beyond`] if the role
-    /// allows more.
-    pub async fn create_within(&self, user: &NewUser<'_>, at_most: &Permissions) -> Result<User> {
-        self.create_with(user, at_most, Some(self.tenant.now)).await
+    /// allows more, [`StoreError::BeyondClients`] without a limit by somebody who has one, [`StoreError::Conflict`] `client`
+    /// if there is no such client for whoever asks.
+    pub async fn create_within(
+        &self,
+        user: &NewUser<'_>,
+        clients: &ClientScope,
+        at_most: &Permissions,
+    ) -> Result<User> {
+        self.create_with(user, clients, at_most, Some(self.tenant.now)).await
     }
 
     async fn create_with(
         &self,
         user: &NewUser<'_>,
+        clients: &ClientScope,
         at_most: &Permissions,
         given_at: Option<Time>,
     ) -> Result<User> {
         let mut tx = self.tenant.db().begin().await?;
         role::lock(&mut tx, self.tenant.id).await?;
-        let user = insert(&mut tx, self.tenant.id, user, given_at, self.tenant.now).await?;
-        role::within(&user.role.permissions, at_most)?;
-        self.tenant.record(&mut tx, created(&user)).await?;
+        let mut made = insert(&mut tx, self.tenant.id, user, given_at, self.tenant.now).await?;
+        role::within(&made.role.permissions, at_most)?;
+        made.clients = limit::give(&mut tx, &self.tenant, made.id, clients).await?;
+        close_setup_for(&mut tx, &made, self.tenant.now).await?;
+        self.tenant.record(&mut tx, created(&made)).await?;
         tx.commit().await?;
-        Ok(user)
+        Ok(made)
     }
 
-    /// Changes a user who may do no more than `at_most`, and to no more ([`StoreError::Beyond`]). Another role and
-    /// locking out end all sessions. [`StoreError::Conflict`] `role` if there is no such role, `last_admin` if nobody
-    /// could set up the tenant any more.
+    /// Changes a user who may do no more than `at_most`, and to no more ([`StoreError::Beyond`]), and who sees no more than
+    /// whoever asks ([`StoreError::BeyondClients`]). Another role, another limit and locking out end all sessions.
+    /// [`StoreError::Conflict`] `role` if there is no such role, `client` if there is no such client for whoever asks,
+    /// `last_admin` if nobody could set up the tenant any more.
     pub async fn update(&self, id: UserId, change: &UserChange, at_most: &Permissions) -> Result<User> {
         let (tenant, now) = (self.tenant.id, self.tenant.now);
         let mut tx = self.tenant.db().begin().await?;
         role::lock(&mut tx, tenant).await?;
         let before: User = tx.one::<UserRow>(&GET, args![tenant, id.to_db()]).await?.try_into()?;
         role::within(&before.role.permissions, at_most)?;
+        limit::within(&before.clients, &self.tenant)?;
         let mut after = before.clone();
         after.updated_at = now;
         if let Some(name) = &change.name {
@@ -183,7 +204,11 @@ impl Users<'_> {
         let had_admin = role::has_admin(&mut tx, tenant).await?;
         let role = after.role.key.to_db();
         tx.run(&UPDATE, args![tenant, id.to_db(), &after.name, role, after.disabled_at, now]).await?;
-        if after.role.key != before.role.key || after.disabled_at.is_some() {
+        if let Some(clients) = change.clients.as_ref().filter(|clients| **clients != before.clients) {
+            after.clients = limit::give(&mut tx, &self.tenant, id, clients).await?;
+        }
+        let is_another = after.role.key != before.role.key || after.clients != before.clients;
+        if is_another || after.disabled_at.is_some() {
             session::end_all(&mut tx, tenant, id).await?;
         }
         role::keep_admin(&mut tx, tenant, had_admin).await?;
@@ -199,7 +224,8 @@ impl Users<'_> {
         self.set_password_with(id, password_hash, &Permissions::all(), None).await
     }
 
-    /// The same by somebody else, for a user who may do no more than `at_most`; else [`StoreError::Beyond`].
+    /// The same by somebody else, for a user who may do no more than `at_most`, else [`StoreError::Beyond`], and who sees no
+    /// more than whoever asks, else [`StoreError::BeyondClients`].
     pub async fn set_password_within(
         &self,
         id: UserId,
@@ -220,6 +246,7 @@ impl Users<'_> {
         role::lock(&mut tx, self.tenant.id).await?;
         let user: User = tx.one::<UserRow>(&GET, args![self.tenant.id, id.to_db()]).await?.try_into()?;
         role::within(&user.role.permissions, at_most)?;
+        limit::within(&user.clients, &self.tenant)?;
         let args = args![self.tenant.id, id.to_db(), password_hash, self.tenant.now, given_at];
         found(tx.run(&SET_PASSWORD, args).await?)?;
         session::end_all(&mut tx, self.tenant.id, id).await?;
@@ -249,7 +276,7 @@ fn found(touched: u64) -> Result<()> {
     if touched == 0 { Err(StoreError::NotFound) } else { Ok(()) }
 }
 
-/// `given_at`: when somebody else chose the password, if so.
+/// A user without a limit, in the caller's transaction. `given_at`: when somebody else chose the password, if so.
 pub(super) async fn insert(
     tx: &mut Tx,
     tenant: TenantId,
@@ -265,15 +292,13 @@ pub(super) async fn insert(
     if tx.run(&INSERT_LOGIN, args![email_key(email), tenant, id.to_db()]).await? == 0 {
         return Err(StoreError::Conflict { what: "email" });
     }
-    let user: User = tx.one::<UserRow>(&GET, args![tenant, id.to_db()]).await?.try_into()?;
-    close_setup_for(tx, &user, now).await?;
-    Ok(user)
+    tx.one::<UserRow>(&GET, args![tenant, id.to_db()]).await?.try_into()
 }
 
 /// Set-up makes the first admin of the first tenant: once there is one, however it came to be, it is closed for good.
-async fn close_setup_for(tx: &mut Tx, user: &User, now: Time) -> Result<()> {
+pub(super) async fn close_setup_for(tx: &mut Tx, user: &User, now: Time) -> Result<()> {
     let is_admin = user.role.key == RoleKey::BuiltIn(Role::Admin) && user.disabled_at.is_none();
-    if is_admin && user.tenant == installation::FIRST_TENANT {
+    if is_admin && user.clients.is_all() && user.tenant == installation::FIRST_TENANT {
         installation::close_setup(tx, now).await?;
     }
     Ok(())
@@ -281,7 +306,16 @@ async fn close_setup_for(tx: &mut Tx, user: &User, now: Time) -> Result<()> {
 
 /// For the audit log: a new user.
 pub(super) fn created(user: &User) -> Act {
-    Act::new("user.create").to(user.id).named(&user.email).with("role", user.role.name.as_str())
+    let act = Act::new("user.create").to(user.id).named(&user.email).with("role", user.role.name.as_str());
+    act.with("clients", named(&user.clients))
+}
+
+/// For the audit log: none without a limit.
+fn named(clients: &ClientScope) -> Option<Vec<String>> {
+    match clients {
+        ClientScope::All => None,
+        ClientScope::Only(list) => Some(list.iter().map(|client| client.to_string()).collect()),
+    }
 }
 
 /// For the audit log: what a change left, and what it was before.
@@ -292,6 +326,11 @@ fn changed(before: &User, after: &User) -> Act {
     }
     if after.role.key != before.role.key {
         act = act.with("role", after.role.name.as_str()).with("role_before", before.role.name.as_str());
+    }
+    if after.clients != before.clients {
+        act = act
+            .with("clients", named(&after.clients).unwrap_or_else(|| vec!["all".to_owned()]))
+            .with("clients_before", named(&before.clients).unwrap_or_else(|| vec!["all".to_owned()]));
     }
     if after.disabled_at.is_some() != before.disabled_at.is_some() {
         act = act.with("disabled", after.disabled_at.is_some());
@@ -320,12 +359,14 @@ pub(super) struct UserRow {
     pub(super) password_given_at: Option<i64>,
     pub(super) totp_since: Option<i64>,
     pub(super) factor_needed_since: Option<i64>,
+    /// JSON; none without a limit.
+    pub(super) clients: Option<String>,
 }
 
 lite_row! {
     UserRow {
         tenant_id, id, email, name, role, role_name, role_permissions, disabled_at, created_at, updated_at,
-        password_given_at, totp_since, factor_needed_since,
+        password_given_at, totp_since, factor_needed_since, clients,
     }
 }
 
@@ -340,6 +381,7 @@ impl TryFrom<UserRow> for User {
             email: row.email,
             name: row.name,
             role: role::read(&row.role, row.role_name, row.role_permissions.as_deref())?,
+            clients: limit::read(row.clients.as_deref())?,
             disabled_at: row.disabled_at.map(Time),
             password_given_at: row.password_given_at.map(Time),
             totp_since: row.totp_since.map(Time),
@@ -354,7 +396,7 @@ statements! {
     LIST = [
         "SELECT u.tenant_id, u.id, u.email, u.name, u.role, r.name AS role_name, r.permissions AS role_permissions,
             u.disabled_at, u.created_at, u.updated_at, u.password_given_at, f.confirmed_at AS totp_since,
-            n.set_at AS factor_needed_since
+            n.set_at AS factor_needed_since, ", {clients_of_user}, " AS clients
          FROM users AS u LEFT JOIN roles AS r ON r.tenant_id = u.tenant_id AND r.id = u.role
          LEFT JOIN user_totp AS f ON f.tenant_id = u.tenant_id AND f.user_id = u.id
          LEFT JOIN second_factor_roles AS n ON n.tenant_id = u.tenant_id AND n.role = u.role
@@ -363,7 +405,7 @@ statements! {
     GET = [
         "SELECT u.tenant_id, u.id, u.email, u.name, u.role, r.name AS role_name, r.permissions AS role_permissions,
             u.disabled_at, u.created_at, u.updated_at, u.password_given_at, f.confirmed_at AS totp_since,
-            n.set_at AS factor_needed_since
+            n.set_at AS factor_needed_since, ", {clients_of_user}, " AS clients
          FROM users AS u LEFT JOIN roles AS r ON r.tenant_id = u.tenant_id AND r.id = u.role
          LEFT JOIN user_totp AS f ON f.tenant_id = u.tenant_id AND f.user_id = u.id
          LEFT JOIN second_factor_roles AS n ON n.tenant_id = u.tenant_id AND n.role = u.role
@@ -372,7 +414,7 @@ statements! {
     FIND_BY_EMAIL = [
         "SELECT u.tenant_id, u.id, u.email, u.name, u.role, r.name AS role_name, r.permissions AS role_permissions,
             u.disabled_at, u.created_at, u.updated_at, u.password_given_at, f.confirmed_at AS totp_since,
-            n.set_at AS factor_needed_since
+            n.set_at AS factor_needed_since, ", {clients_of_user}, " AS clients
          FROM user_logins AS l JOIN users AS u ON u.tenant_id = l.tenant_id AND u.id = l.user_id
          LEFT JOIN roles AS r ON r.tenant_id = u.tenant_id AND r.id = u.role
          LEFT JOIN user_totp AS f ON f.tenant_id = u.tenant_id AND f.user_id = u.id

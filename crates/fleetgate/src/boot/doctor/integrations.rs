@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{Ctx, auth::Permissions, id::TenantId};
+use domain::{Ctx, auth::Permissions, id::TenantId, scope::ClientScope};
 use outbound::{ClientOptions, EgressRules, HttpClient};
 use provider::CheckReport;
 use service::{Services, integration::Draft};
@@ -97,6 +97,7 @@ fn ctx() -> Ctx {
         token: None,
         name: "doctor".to_owned(),
         permissions: Permissions::all(),
+        clients: ClientScope::All,
     };
     Ctx { tenant: TenantId(1), actor, request_id: "doctor".to_owned(), now: service::now() }
 }

@@ -4,6 +4,7 @@ use domain::{
     Actor, Ctx, Time,
     auth::{Permissions, Role},
     id::{ClientId, SessionId, TenantId},
+    scope::ClientScope,
 };
 
 use super::*;
@@ -269,7 +270,7 @@ on_both_engines! {
         let tenant = store.tenant(&ctx(1, NOON));
         let (users, all) = (tenant.users(), Permissions::all());
         let bob = NewUser { email: "bob@example.com", name: "Bob", role: Role::Admin.into(), password_hash: "x" };
-        let made = users.create_within(&bob, &all).await.unwrap();
+        let made = users.create_within(&bob, &ClientScope::All, &all).await.unwrap();
         assert_eq!((made.password_given_at, made.limit()), (Some(NOON), Some(Limit::ChangePassword)));
         users.set_password(made.id, "own").await.unwrap();
         assert_eq!(users.get(made.id).await.unwrap().limit(), None);
