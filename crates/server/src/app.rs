@@ -52,19 +52,17 @@ pub(crate) struct Inner {
     pub(crate) services: Services,
     pub(crate) options: ServerOptions,
     pub(crate) metrics: metrics::Handle,
-    pub(crate) openapi: String,
     pub(crate) event_streams: Arc<Semaphore>,
     pub(crate) exports: Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
 }
 
 impl AppState {
-    pub(crate) fn new(app: App, openapi: String, stopping: watch::Receiver<bool>) -> AppState {
+    pub(crate) fn new(app: App, stopping: watch::Receiver<bool>) -> AppState {
         AppState(Arc::new(Inner {
             services: app.services,
             options: app.options,
             metrics: metrics::install(),
-            openapi,
             event_streams: Arc::new(Semaphore::new(MAX_EVENT_STREAMS)),
             exports: Arc::new(Semaphore::new(MAX_EXPORTS)),
             stopping,

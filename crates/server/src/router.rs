@@ -1,6 +1,6 @@
 //! All routes and the layers around them, outermost last.
 
-use axum::{Router, http::HeaderMap, middleware::from_fn_with_state};
+use axum::{Router, http::HeaderMap, middleware::from_fn_with_state, routing::MethodRouter};
 use http::{Extensions, StatusCode, Version, header};
 use tokio::sync::watch;
 use tower_http::{
@@ -10,7 +10,6 @@ use tower_http::{
         predicate::{Predicate, SizeAbove},
     },
 };
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{App, access, api, app::AppState, error::ApiError, events, health, metrics, observe, openapi};
 
@@ -22,9 +21,8 @@ pub fn router(app: App) -> Router {
 
 /// The routes as one service that learns when the server stops.
 pub(crate) fn build(app: App, stopping: watch::Receiver<bool>) -> Router {
-    let (routes, document) = routes().split_for_parts();
-    let state = AppState::new(app, openapi::text(document), stopping);
-    routes
+    let state = AppState::new(app, stopping);
+    routes()
         .route_layer(from_fn_with_state(state.clone(), access::authorize))
         .fallback(unknown_route)
         .layer(CatchPanicLayer::custom(observe::answer_panic))
@@ -43,72 +41,110 @@ fn is_json(_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bo
     kind.starts_with("application/json") || kind.starts_with("application/problem+json")
 }
 
-/// Every route with its document, before the layers.
-#[rustfmt::skip]
-pub(crate) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::with_openapi(openapi::head())
-        .routes(routes!(health::healthz))
-        .routes(routes!(health::readyz))
-        .routes(routes!(metrics::get_metrics))
-        .routes(routes!(openapi::get_openapi))
-        .routes(routes!(api::account::get_setup, api::account::set_up))
-        .routes(routes!(api::account::sign_in, api::account::sign_out))
-        .routes(routes!(api::factor::finish_sign_in))
-        .routes(routes!(api::factor::step_up))
-        .routes(routes!(api::account::me))
-        .routes(routes!(api::account::change_password))
-        .routes(routes!(api::factor::enrol_totp, api::factor::remove_totp))
-        .routes(routes!(api::factor::confirm_totp))
-        .routes(routes!(api::factor::renew_recovery_codes))
-        .routes(routes!(api::session::list_own_sessions, api::session::end_other_sessions))
-        .routes(routes!(api::session::end_own_session))
-        .routes(routes!(api::user::list_users, api::user::create_user))
-        .routes(routes!(api::user::get_user, api::user::update_user))
-        .routes(routes!(api::user::set_user_password))
-        .routes(routes!(api::factor::reset_user_second_factors))
-        .routes(routes!(api::session::list_user_sessions, api::session::end_user_sessions))
-        .routes(routes!(api::session::end_user_session))
-        .routes(routes!(api::role::list_roles, api::role::create_role))
-        .routes(routes!(api::role::update_role, api::role::delete_role))
-        .routes(routes!(api::audit::list_audit))
-        .routes(routes!(api::audit::export_audit_csv))
-        .routes(routes!(api::audit::export_audit_jsonl))
-        .routes(routes!(api::factor::set_role_second_factor))
-        .routes(routes!(api::token::list_tokens, api::token::create_token))
-        .routes(routes!(api::token::revoke_token))
-        .routes(routes!(api::provider::list_providers))
-        .routes(routes!(api::integration::list_integrations, api::integration::create_integration))
-        .routes(routes!(api::integration::test_new_integration))
-        .routes(routes!(api::integration::get_integration, api::integration::update_integration))
-        .routes(routes!(api::integration::test_integration))
-        .routes(routes!(api::integration::sign_in_integration))
-        .routes(routes!(api::integration::disconnect_integration))
-        .routes(routes!(api::integration::reconnect_integration))
-        .routes(routes!(api::sync_run::request_sync))
-        .routes(routes!(api::sync_run::list_sync_runs))
-        .routes(routes!(api::sync_run::get_sync_run))
-        .routes(routes!(api::sync_run::list_sync_run_items))
-        .routes(routes!(api::sync_run::cancel_sync_run))
-        .routes(routes!(api::organization::list_organizations))
-        .routes(routes!(api::organization::export_organizations))
-        .routes(routes!(api::organization::change_organization))
-        .routes(routes!(api::organization::undo_organization))
-        .routes(routes!(api::organization::accept_suggestions))
-        .routes(routes!(api::organization::import_organizations))
-        .routes(routes!(api::client::list_clients, api::client::create_client))
-        .routes(routes!(api::client::get_client, api::client::rename_client))
-        .routes(routes!(api::client::archive_client))
-        .routes(routes!(api::client::restore_client))
-        .routes(routes!(api::client::merge_client))
-        .routes(routes!(api::site::list_sites, api::site::create_site))
-        .routes(routes!(api::site::get_site, api::site::rename_site, api::site::remove_site))
-        .routes(routes!(api::site::merge_site))
-        .routes(routes!(api::asset::list_assets))
-        .routes(routes!(api::export::export_assets_csv))
-        .routes(routes!(api::export::export_assets_json))
-        .routes(routes!(api::asset::get_asset, api::asset::update_asset))
-        .routes(routes!(api::asset::list_asset_history))
-        .routes(routes!(api::proposal::list_proposals))
-        .routes(routes!(api::proposal::dismiss_proposal))
-        .routes(routes!(events::get_events))
+/// Every route, each made by the macro that is named: alone, or with its part of the document.
+macro_rules! all_routes {
+    ($start:expr, $one:ident) => {
+        $start
+            .routes($one!(health::healthz))
+            .routes($one!(health::readyz))
+            .routes($one!(metrics::get_metrics))
+            .routes($one!(openapi::get_openapi))
+            .routes($one!(api::account::get_setup, api::account::set_up))
+            .routes($one!(api::account::sign_in, api::account::sign_out))
+            .routes($one!(api::factor::finish_sign_in))
+            .routes($one!(api::factor::step_up))
+            .routes($one!(api::account::me))
+            .routes($one!(api::account::change_password))
+            .routes($one!(api::factor::enrol_totp, api::factor::remove_totp))
+            .routes($one!(api::factor::confirm_totp))
+            .routes($one!(api::factor::renew_recovery_codes))
+            .routes($one!(api::session::list_own_sessions, api::session::end_other_sessions))
+            .routes($one!(api::session::end_own_session))
+            .routes($one!(api::user::list_users, api::user::create_user))
+            .routes($one!(api::user::get_user, api::user::update_user))
+            .routes($one!(api::user::set_user_password))
+            .routes($one!(api::factor::reset_user_second_factors))
+            .routes($one!(api::session::list_user_sessions, api::session::end_user_sessions))
+            .routes($one!(api::session::end_user_session))
+            .routes($one!(api::role::list_roles, api::role::create_role))
+            .routes($one!(api::role::update_role, api::role::delete_role))
+            .routes($one!(api::audit::list_audit))
+            .routes($one!(api::audit::export_audit_csv))
+            .routes($one!(api::audit::export_audit_jsonl))
+            .routes($one!(api::factor::set_role_second_factor))
+            .routes($one!(api::token::list_tokens, api::token::create_token))
+            .routes($one!(api::token::revoke_token))
+            .routes($one!(api::provider::list_providers))
+            .routes($one!(api::integration::list_integrations, api::integration::create_integration))
+            .routes($one!(api::integration::test_new_integration))
+            .routes($one!(api::integration::get_integration, api::integration::update_integration))
+            .routes($one!(api::integration::test_integration))
+            .routes($one!(api::integration::sign_in_integration))
+            .routes($one!(api::integration::disconnect_integration))
+            .routes($one!(api::integration::reconnect_integration))
+            .routes($one!(api::sync_run::request_sync))
+            .routes($one!(api::sync_run::list_sync_runs))
+            .routes($one!(api::sync_run::get_sync_run))
+            .routes($one!(api::sync_run::list_sync_run_items))
+            .routes($one!(api::sync_run::cancel_sync_run))
+            .routes($one!(api::organization::list_organizations))
+            .routes($one!(api::organization::export_organizations))
+            .routes($one!(api::organization::change_organization))
+            .routes($one!(api::organization::undo_organization))
+            .routes($one!(api::organization::accept_suggestions))
+            .routes($one!(api::organization::import_organizations))
+            .routes($one!(api::client::list_clients, api::client::create_client))
+            .routes($one!(api::client::get_client, api::client::rename_client))
+            .routes($one!(api::client::archive_client))
+            .routes($one!(api::client::restore_client))
+            .routes($one!(api::client::merge_client))
+            .routes($one!(api::site::list_sites, api::site::create_site))
+            .routes($one!(api::site::get_site, api::site::rename_site, api::site::remove_site))
+            .routes($one!(api::site::merge_site))
+            .routes($one!(api::asset::list_assets))
+            .routes($one!(api::export::export_assets_csv))
+            .routes($one!(api::export::export_assets_json))
+            .routes($one!(api::asset::get_asset, api::asset::update_asset))
+            .routes($one!(api::asset::list_asset_history))
+            .routes($one!(api::proposal::list_proposals))
+            .routes($one!(api::proposal::dismiss_proposal))
+            .routes($one!(events::get_events))
+    };
+}
+
+/// One route of the program: path and methods as its handler declares them, without the document.
+macro_rules! served {
+    ($($handler:path),+) => {{
+        use utoipa_axum::PathItemExt;
+        let mut methods = axum::routing::MethodRouter::<AppState>::new();
+        let mut path = String::new();
+        $(utoipa_axum::paste! {
+            path.clone_from(&utoipa_axum::routes!(@path [path()] of $handler));
+            for method in utoipa_axum::routes!(@path [methods()] of $handler) {
+                methods = methods.on(method.to_method_filter(), $handler);
+            }
+        })+
+        (path, methods)
+    }};
+}
+
+/// Routes that are served.
+struct Served(Router<AppState>);
+
+impl Served {
+    fn routes(self, (path, methods): (String, MethodRouter<AppState>)) -> Served {
+        Served(self.0.route(&path, methods))
+    }
+}
+
+/// Every route, before the layers.
+fn routes() -> Router<AppState> {
+    all_routes!(Served(Router::new()), served).0
+}
+
+/// Every route with its document.
+#[cfg(test)]
+pub(crate) fn documented() -> utoipa_axum::router::OpenApiRouter<AppState> {
+    use utoipa_axum::{router::OpenApiRouter, routes};
+    all_routes!(OpenApiRouter::with_openapi(openapi::document::head()), routes)
 }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 fn document() -> (String, Value) {
-    let text = openapi::text(router::routes().into_openapi());
+    let text = openapi::document::text(router::documented().into_openapi());
     let value = serde_json::from_str(&text).unwrap();
     (text, value)
 }
