@@ -23,6 +23,7 @@ pub mod gateway;
 pub mod integration;
 pub mod isolation;
 pub mod job;
+pub mod look;
 pub mod organization;
 pub mod people;
 pub mod presence;

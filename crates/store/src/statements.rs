@@ -2,7 +2,7 @@
 
 pub use crate::sql::Sql;
 use crate::{
-    absence, asset, audit, client, copy, detail, device, event, gateway, integration, isolation, job,
+    absence, asset, audit, client, copy, detail, device, event, gateway, integration, isolation, job, look,
     organization, people, presence, schedule, secret, site, sync_run,
 };
 
@@ -31,6 +31,7 @@ pub fn all() -> Vec<(&'static str, &'static Sql)> {
     all.extend(people::statements());
     all.extend(audit::statements());
     all.extend(secret::statements());
+    all.extend(look::ALL);
     all.extend(copy::statements());
     all.extend(presence::ALL);
     all

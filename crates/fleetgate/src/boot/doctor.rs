@@ -1,9 +1,12 @@
 //! `fleetgate doctor`: looks for mistakes in configuration, files, database and clock, and says how to mend them.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use serde_json::json;
-use store::isolation::Isolation;
+use store::{
+    isolation::Isolation,
+    look::{Look, Settings},
+};
 
 use super::{allow_rules, isolation, keys, location, root_keys};
 use crate::{
@@ -152,25 +155,82 @@ async fn database(config: &Config) -> Vec<Finding> {
             "Correct `--data-dir`, or start `fleetgate serve` once.",
         )];
     }
-    let store = match store::Store::open_with(&location(config), key).await {
-        Ok(store) => store,
+    let store = match store::Store::look(&location(config), key).await {
+        Ok(Look::Current(store)) => store,
+        Ok(Look::Other { found, needed }) => return vec![of_another_version(found, needed)],
         Err(error) => return vec![closed(keys::opening_failure(config, error))],
     };
     let engine = store.engine().name();
     let answer = store.ping().await;
     let told = store.isolation().await;
     let of_keys = data_keys(config, &store).await;
+    let settings = store.settings().await;
     store.close().await;
     match answer.and(told) {
         Ok(told) => {
             let mut findings =
                 vec![Finding::good("database", format!("{engine}, up to date, secrets readable"))];
+            findings.push(match settings {
+                Ok(settings) => of_settings(&settings, service::now()),
+                Err(error) => Finding::bad(SETTINGS, error.to_string(), "See the database's own log."),
+            });
             findings.extend(of_keys);
             findings.extend(told.iter().flat_map(of_postgres));
             findings
         }
         Err(error) => vec![Finding::bad("database", error.to_string(), "See the database's own log.")],
     }
+}
+
+fn of_another_version(found: i64, needed: i64) -> Finding {
+    if found > needed {
+        let detail = format!("version {found}; this program knows versions up to {needed}");
+        return Finding::bad("database", detail, "Use the program that brought it there, or a newer one.");
+    }
+    Finding::bad(
+        "database",
+        format!("version {found}; this program needs {needed}"),
+        "Take a backup, then run `fleetgate migrate` with the server stopped; a start of the server does it as well.",
+    )
+}
+
+const SETTINGS: &str = "database settings";
+
+/// Most that the clock of the database may differ from ours, by which leases and throttles are reckoned.
+const CLOCKS_APART: Duration = Duration::from_secs(5);
+
+/// Fewer connections than this are soon used up by one server and its commands.
+const FEW_CONNECTIONS: i64 = 20;
+
+/// What durability depends on, and the clock.
+fn of_settings(found: &Settings, now: domain::Time) -> Finding {
+    let loses = |(name, value): &&(String, String)| match name.as_str() {
+        "fsync" | "full_page_writes" | "synchronous_commit" => value == "off",
+        "journal_mode" => value != "wal",
+        _ => false,
+    };
+    if let Some((name, value)) = found.durable.iter().find(loses) {
+        let mend = match name.as_str() {
+            "journal_mode" => {
+                "Another program has changed it: stop that, and start the server once.".to_owned()
+            }
+            _ => format!("Set `{name} = on` in postgresql.conf: a power cut may take what was acknowledged."),
+        };
+        return Finding::bad(SETTINGS, format!("`{name}` is `{value}`"), mend);
+    }
+    if let Some(clock) = found.clock {
+        let apart = clock.since(now).max(now.since(clock));
+        if apart > CLOCKS_APART {
+            let detail = format!("its clock says {clock}, this machine's {now}");
+            return Finding::bad(SETTINGS, detail, "Set both clocks by NTP.");
+        }
+    }
+    if let Some(allowed) = found.connections.filter(|allowed| *allowed < FEW_CONNECTIONS) {
+        let mend = "Allow at least 20: a server uses up to 12, and each command some.";
+        return Finding::bad(SETTINGS, format!("`max_connections` is {allowed}"), mend);
+    }
+    let durable: Vec<String> = found.durable.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    Finding::good(SETTINGS, format!("{}, {}", found.version, durable.join(", ")))
 }
 
 fn closed(failure: Failure) -> Finding {
@@ -222,4 +282,54 @@ fn clock() -> Finding {
         return Finding::bad("clock", now.to_string(), "Set the clock of this machine, best by NTP.");
     }
     Finding::good("clock", now.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::Time;
+
+    use super::*;
+
+    const NOON: Time = Time(1_800_000_000_000);
+
+    fn settings(changed: &str, value: &str) -> Settings {
+        let durable = ["fsync", "full_page_writes", "synchronous_commit"]
+            .map(|name| (name.to_owned(), if name == changed { value.to_owned() } else { "on".to_owned() }));
+        Settings {
+            version: "15.9".to_owned(),
+            clock: Some(NOON),
+            durable: durable.to_vec(),
+            connections: Some(100),
+        }
+    }
+
+    #[track_caller]
+    fn check(found: Settings, now: Time, told: &str) {
+        let finding = of_settings(&found, now);
+        let text = format!("{} {}", finding.detail, finding.problem.unwrap_or_default());
+        assert!(text.contains(told), "{text}");
+    }
+
+    #[test]
+    fn settings_that_lose_what_was_acknowledged_are_named() {
+        check(settings("", ""), NOON, "15.9, fsync on");
+        check(settings("fsync", "off"), NOON, "Set `fsync = on`");
+        check(settings("synchronous_commit", "off"), NOON, "`synchronous_commit` is `off`");
+        check(settings("synchronous_commit", "remote_apply"), NOON, "synchronous_commit remote_apply");
+        check(Settings { connections: Some(5), ..settings("", "") }, NOON, "Allow at least 20");
+    }
+
+    #[test]
+    fn clocks_that_differ_are_told() {
+        let late = NOON + Duration::from_secs(9);
+        check(settings("", ""), late, "Set both clocks by NTP");
+        check(Settings { clock: Some(late), ..settings("", "") }, NOON, "Set both clocks by NTP");
+        check(settings("", ""), NOON + Duration::from_secs(4), "fsync on");
+    }
+
+    #[test]
+    fn an_older_database_is_not_touched_and_a_newer_one_told() {
+        assert!(of_another_version(4, 13).problem.is_some_and(|mend| mend.contains("fleetgate migrate")));
+        assert!(of_another_version(14, 13).detail.contains("up to 13"));
+    }
 }

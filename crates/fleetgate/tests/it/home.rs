@@ -132,6 +132,18 @@ impl Home {
         run(self.command(args), self.folder(), input)
     }
 
+    /// `doctor`, which finds nothing to mend but that the private PostgreSQL of tests gives up durability for speed.
+    #[track_caller]
+    pub(crate) fn well(&self) -> Ran {
+        let ran = self.run(&["doctor"], "");
+        let told = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        let expected = i32::from(self.roles.is_some());
+        let problems = told.matches(" problem ").count();
+        assert_eq!(problems, usize::from(self.roles.is_some()), "{}", ran.out);
+        assert!(problems == 0 || told.contains("` is `off`"), "{}", ran.out);
+        ran.ends_with(expected)
+    }
+
     /// As a client of a server: address and token by the environment.
     pub(crate) fn cli(&self, server: &Server, token: &str, args: &[&str], input: &str) -> Ran {
         let mut command = self.command(args);

@@ -65,7 +65,7 @@ async fn story(mut home: Home) {
         again.out
     );
     check_secrets(&home, &server, &token, &api, &integration, &rmm).await;
-    let doctor = home.run(&["doctor"], "").ends_with(0);
+    let doctor = home.well();
     assert!(doctor.out.contains(&second) && doctor.out.contains("data key 3"), "{}", doctor.out);
     let shown = home.run(&["keys", "status"], "").ends_with(0);
     for secret in [key_text(&home), rmm.accounts().api_key.clone()] {
@@ -114,7 +114,7 @@ async fn come_back(old: &Home, rmm: &Rmm, integration: &str, needed: &str) {
     assert!(advised.out.contains(&command), "{}", advised.out);
     let words: Vec<&str> = command.split(' ').skip(1).collect();
     home.run(&words, "").ends_with(0);
-    home.run(&["doctor"], "").ends_with(0);
+    home.well();
     let token = home.token(crate::home::ADMIN, "user");
     let server = home.start();
     check_credential(&server.api(token.as_str()), integration).await;
