@@ -30,8 +30,10 @@ impl Events {
         Ok(self.core.store.tenant(ctx).events().last_seq().await?)
     }
 
-    /// Waits before the next look: at most this long.
+    /// Waits until events were committed on any node, at most this long and at most a second: one that was committed
+    /// just before is found by looking.
     pub async fn changed(&self, most: Duration) {
-        tokio::time::sleep(most.min(Duration::from_secs(1))).await;
+        let most = most.min(Duration::from_secs(1));
+        let _told_or_not = tokio::time::timeout(most, self.core.store.events_committed()).await;
     }
 }

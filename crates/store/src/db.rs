@@ -21,6 +21,8 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 
+use tokio::sync::Notify;
+
 use crate::{
     error::{Result, StoreError},
     spawn,
@@ -109,6 +111,8 @@ impl Location {
 pub(crate) struct Db {
     pools: Pools,
     statements: Arc<AtomicU64>,
+    /// Tells readers of events in this process that a transaction with events was committed.
+    events: Arc<Notify>,
 }
 
 #[derive(Clone, Debug)]
@@ -202,7 +206,7 @@ impl Db {
             Location::File(path) => open_sqlite(path).await?,
             Location::Server(url) => Pools::Postgres(open_postgres(url).await?),
         };
-        Ok(Db { pools, statements: Arc::default() })
+        Ok(Db { pools, statements: Arc::default(), events: Arc::default() })
     }
 
     pub(crate) fn engine(&self) -> Engine {
@@ -256,7 +260,22 @@ impl Db {
             Pools::Sqlite { write, .. } => TxInner::Sqlite(begin_sqlite(write).await?),
             Pools::Postgres(pool) => TxInner::Postgres(begin_postgres(pool, "BEGIN".to_owned()).await?),
         };
-        Ok(Tx { inner, statements: Arc::clone(&self.statements) })
+        Ok(self.transaction(inner))
+    }
+
+    fn transaction(&self, inner: TxInner) -> Tx {
+        let (statements, events) = (Arc::clone(&self.statements), Arc::clone(&self.events));
+        Tx { inner, statements, events, has_events: false }
+    }
+
+    /// Waits until somebody commits events, here or (on PostgreSQL, while it listens) on another node.
+    pub(crate) async fn events_committed(&self) {
+        self.events.notified().await;
+    }
+
+    /// Another node committed events.
+    pub(crate) fn tell_events(&self) {
+        self.events.notify_waiters();
     }
 
     /// All rows of a read.
@@ -360,6 +379,8 @@ impl Db {
 pub struct Tx {
     inner: TxInner,
     statements: Arc<AtomicU64>,
+    events: Arc<Notify>,
+    has_events: bool,
 }
 
 enum TxInner {
@@ -446,7 +467,15 @@ impl Tx {
             TxInner::Sqlite(tx) => tx.commit().await?,
             TxInner::Postgres(tx) => tx.commit().await?,
         }
+        if self.has_events {
+            self.events.notify_waiters();
+        }
         Ok(())
+    }
+
+    /// Its commit is told to readers of events.
+    pub(crate) fn has_events(&mut self) {
+        self.has_events = true;
     }
 }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use sqlx::FromRow;
 
 use crate::{
-    Tenant,
+    Store, Tenant,
     client::bounded_total,
     db::{Engine, Tx, args},
     error::{Result, StoreError},
@@ -20,8 +20,10 @@ use crate::{
 
 statements! {
     // Identities are given before the commit. Two transactions could commit in the other order, and a reader that
-    // goes on after the last number would miss one. So writers of events of one tenant commit in turn.
-    LOCK = [{engine "SELECT $1" "SELECT CAST(1 AS BIGINT) FROM (SELECT pg_advisory_xact_lock(4711, CAST($1 AS INT))) AS held"}];
+    // goes on after the last number would miss one. So writers of events of one tenant commit in turn. The commit is told
+    // to all nodes.
+    LOCK = [{engine "SELECT $1" "SELECT CAST(1 AS BIGINT) FROM (SELECT pg_advisory_xact_lock(4711, CAST($1 AS INT)), \
+        pg_notify('fleetgate_events', '')) AS held"}];
     INSERT = [
         "INSERT INTO events (tenant_id, at, kind, subject_id, integration_id, run_id, data) \
          SELECT CAST($2 AS BIGINT), CAST($3 AS BIGINT), r.kind, r.subject_id, $4, $5, r.data FROM ",
@@ -107,10 +109,18 @@ pub(crate) async fn insert(
     if tx.engine() == Engine::Postgres {
         tx.one::<(i64,)>(&LOCK, args![tenant]).await?;
     }
+    tx.has_events();
     let rows = to_json(events)?;
     let integration = source.integration.map(TypedId::to_db);
     tx.run(&INSERT, args![rows, tenant, at, integration, source.run.map(TypedId::to_db)]).await?;
     Ok(())
+}
+
+impl Store {
+    /// Waits until somebody commits events of any tenant, on any node.
+    pub async fn events_committed(&self) {
+        self.before_tenant().events_committed().await;
+    }
 }
 
 /// JSON of rows for a statement.

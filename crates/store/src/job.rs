@@ -30,6 +30,9 @@ const MAX_ERROR_CHARS: usize = 500;
 /// The channel on which PostgreSQL tells the nodes of new jobs.
 const CHANNEL: &str = "fleetgate_jobs";
 
+/// The channel on which commits with events are told.
+const EVENTS: &str = "fleetgate_events";
+
 /// Wait between tries to listen again.
 const LISTEN_AGAIN: Duration = Duration::from_secs(5);
 
@@ -319,14 +322,18 @@ fn cut(error: &str) -> String {
     error.chars().take(MAX_ERROR_CHARS).collect()
 }
 
-/// Wakes the workers of this process whenever a node commits a job, until the pool is closed.
+/// Wakes the workers and the readers of events of this process whenever a node commits a job or events, until the pool is
+/// closed.
 async fn listen(store: Store) {
     let Some(pool) = store.before_tenant().postgres() else { return };
     loop {
         match listen_once(&store, pool).await {
             sqlx::Error::PoolClosed => return,
             error => {
-                warn!(error = &error as &dyn std::error::Error, "listening for jobs failed; polling goes on")
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "listening for jobs and events failed; polling goes on"
+                )
             }
         }
         tokio::time::sleep(LISTEN_AGAIN).await;
@@ -339,14 +346,17 @@ async fn listen_once(store: &Store, pool: &sqlx::PgPool) -> sqlx::Error {
         Ok(listener) => listener,
         Err(error) => return error,
     };
-    if let Err(error) = listener.listen(CHANNEL).await {
+    if let Err(error) = listener.listen_all([CHANNEL, EVENTS]).await {
         return error;
     }
+    // What was committed before, or while the connection was lost, is found by looking.
+    store.wake();
+    store.before_tenant().tell_events();
     loop {
-        // What was committed before, or while the connection was lost, is found by looking.
-        store.wake();
-        if let Err(error) = listener.recv().await {
-            return error;
+        match listener.recv().await {
+            Ok(told) if told.channel() == EVENTS => store.before_tenant().tell_events(),
+            Ok(_) => store.wake(),
+            Err(error) => return error,
         }
     }
 }

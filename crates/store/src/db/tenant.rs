@@ -28,7 +28,7 @@ impl<'s> TenantDb<'s> {
             Pools::Sqlite { .. } => self.db.begin().await,
             Pools::Postgres(pool) => {
                 let inner = TxInner::Postgres(begin_postgres(pool, self.words("BEGIN")).await?);
-                Ok(Tx { inner, statements: self.db.statements.clone() })
+                Ok(self.db.transaction(inner))
             }
         }
     }
@@ -39,7 +39,7 @@ impl<'s> TenantDb<'s> {
             Pools::Sqlite { .. } => Ok(Reads::Plain(self.db)),
             Pools::Postgres(pool) => {
                 let inner = TxInner::Postgres(begin_postgres(pool, self.words("BEGIN READ ONLY")).await?);
-                Ok(Reads::Tx(Tx { inner, statements: self.db.statements.clone() }))
+                Ok(Reads::Tx(self.db.transaction(inner)))
             }
         }
     }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use domain::{Time, id::TenantId};
+use domain::{Actor, Ctx, Time, id::TenantId};
 
 use super::*;
 use crate::{
@@ -250,4 +250,24 @@ async fn a_job_of_another_node_wakes_through_the_database() {
 async fn sqlite_has_no_other_nodes_to_listen_to() {
     let folder = tempfile::tempdir().unwrap();
     assert!(crate::testing::sqlite(folder.path()).await.store.listen().is_none());
+}
+
+#[tokio::test]
+async fn events_of_another_node_wake_readers_through_the_database() {
+    let test = crate::testing::postgres().await;
+    test.store.installation(crate::people::InstallationKind::Serve).await.unwrap();
+    let here = test.store;
+    let there = Store::open(&test.location, &test.root_key).await.unwrap();
+    let listener = here.listen().expect("PostgreSQL can tell");
+    let long = Duration::from_secs(30);
+    tokio::time::timeout(long, here.wake.notify.notified()).await.unwrap();
+    let ctx = Ctx { tenant: TenantId(1), actor: Actor::system(), request_id: String::new(), now: NOON };
+    let told = tokio::time::timeout(long, here.events_committed());
+    let tenant = there.tenant(&ctx);
+    let clients = tenant.clients();
+    let (told, made) = tokio::join!(told, clients.create("Contoso"));
+    made.unwrap();
+    told.unwrap();
+    here.close().await;
+    tokio::time::timeout(long, listener).await.expect("it ends with the store").unwrap();
 }
