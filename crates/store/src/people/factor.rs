@@ -5,7 +5,7 @@
 
 use domain::id::{SessionId, TypedId, UserId};
 use secrecy::{ExposeSecret, SecretString};
-use totp_rs::{Algorithm, Builder, Totp};
+use totp_rs::{Algorithm, Builder, Secret, Totp};
 use zeroize::Zeroizing;
 
 use super::{User, digest, limit, role, session, user::UserRow};
@@ -68,7 +68,7 @@ impl Factors<'_> {
         let act = Act::new("second_factor.enrol").to(user).with("kind", SECRET).with_secret("secret", &kept);
         self.tenant.record(&mut tx, act).await?;
         tx.commit().await?;
-        Ok(SecretString::from(base32(bytes.as_slice()).to_uppercase()))
+        Ok(SecretString::from(Secret::from(bytes.as_slice()).to_base32()))
     }
 
     /// From the first right code on the app counts; the answer are the recovery codes, shown this once, and all sign-ins
@@ -232,7 +232,8 @@ fn random<const N: usize>() -> Zeroizing<[u8; N]> {
 
 /// Four groups of four: `abcd-efgh-ijkl-mnop`.
 fn recovery_code() -> SecretString {
-    let plain = Zeroizing::new(base32(random::<RECOVERY_BYTES>().as_slice()));
+    let plain =
+        Zeroizing::new(Secret::from(random::<RECOVERY_BYTES>().as_slice()).to_base32().to_lowercase());
     let mut code = String::with_capacity(plain.len() + 3);
     for (at, letter) in plain.chars().enumerate() {
         if at > 0 && at.is_multiple_of(4) {
@@ -241,28 +242,6 @@ fn recovery_code() -> SecretString {
         code.push(letter);
     }
     SecretString::from(code)
-}
-
-/// RFC 4648 in small letters, for whole groups of five bytes.
-fn base32(bytes: &[u8]) -> String {
-    debug_assert!(bytes.len().is_multiple_of(5), "no padding is written");
-    let mut text = String::with_capacity(bytes.len() / 5 * 8);
-    let (mut buffer, mut bits) = (0_u32, 0_u32);
-    for byte in bytes {
-        buffer = (buffer << 8) | u32::from(*byte);
-        bits += 8;
-        while bits >= 5 {
-            bits -= 5;
-            text.push(letter((buffer >> bits) & 31));
-        }
-        buffer &= (1 << bits) - 1;
-    }
-    text
-}
-
-fn letter(value: u32) -> char {
-    let code = if value < 26 { u32::from(b'a') + value } else { u32::from(b'2') + value - 26 };
-    char::from_u32(code).expect("a letter or a digit")
 }
 
 #[derive(sqlx::FromRow)]
