@@ -134,6 +134,54 @@ pub struct DeviceDetail {
     /// Time zone of the machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
+    /// Manufacturer and model, where the list does not give them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub make_model: Option<String>,
+    /// Serial number, where the list does not give it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub serial: Option<String>,
+    /// Processors, where the list does not give them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cpus: Vec<String>,
+    /// Graphics, where the list does not give it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub graphics: Option<String>,
+    /// Physical disks, where the list does not give them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub disks: Vec<String>,
+    /// Addresses in the local network, where the list does not give them all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lan_ips: Vec<String>,
+    /// More that only this RMM tells, in its own words: name → value (memory modules, displays, supplies of a printer).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub more: BTreeMap<String, Vec<String>>,
+}
+
+impl DeviceFacts {
+    /// These facts with what the list lacked filled in from the detail.
+    #[must_use]
+    pub fn completed(mut self, detail: &DeviceDetail) -> DeviceFacts {
+        let fill = |fact: &mut Option<String>, from: &Option<String>| {
+            if fact.is_none() {
+                fact.clone_from(from);
+            }
+        };
+        fill(&mut self.make_model, &detail.make_model);
+        fill(&mut self.serial, &detail.serial);
+        fill(&mut self.graphics, &detail.graphics);
+        if self.cpus.is_empty() {
+            self.cpus.clone_from(&detail.cpus);
+        }
+        if self.disks.is_empty() {
+            self.disks.clone_from(&detail.disks);
+        }
+        for address in &detail.lan_ips {
+            if !self.lan_ips.contains(address) && self.lan_ips.len() < MAX_LIST {
+                self.lan_ips.push(address.clone());
+            }
+        }
+        self
+    }
 }
 
 /// Trims, cuts to [`MAX_TEXT_CHARS`] and turns nothing into none. Control characters except newline and tab become

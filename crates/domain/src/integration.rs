@@ -1,5 +1,7 @@
 //! Integrations: one account at a provider each.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Time, id::IntegrationId};
@@ -109,6 +111,30 @@ pub struct IntegrationSettings {
     pub missing_brake_percent: u8,
     /// Run schedules at all.
     pub schedules_enabled: bool,
+    /// Our share of the requests that the RMM takes, in per cent: other programs use the same account.
+    pub rate_share_percent: u8,
+    /// Hours without a sign of life after which a device that is offline is overdue.
+    pub overdue_after_hours: u32,
+    /// Days without a sign of life after which a device that is offline is stale as well.
+    pub stale_after_days: u32,
+    /// Take over machines that the RMM does not manage permanently.
+    pub include_on_demand: bool,
+    /// Take over machines that were deleted at the RMM.
+    pub include_deleted: bool,
+    /// Custom fields by the RMM's key (`udf3`): its name here, and whether its value may be seen.
+    pub custom_fields: BTreeMap<String, CustomField>,
+    /// Merge a machine by itself with one of another integration if serial number and a hardware address are the same.
+    pub merge_exact: bool,
+}
+
+/// How a custom field of devices is shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CustomField {
+    /// What people call it; the RMM's key where there is none.
+    pub name: Option<String>,
+    /// Its value is kept and shown. Otherwise only that it is set: custom fields hold keys and passwords.
+    pub shown: bool,
 }
 
 impl Default for IntegrationSettings {
@@ -120,6 +146,13 @@ impl Default for IntegrationSettings {
             quiet_hours: Vec::new(),
             missing_brake_percent: 20,
             schedules_enabled: true,
+            rate_share_percent: 50,
+            overdue_after_hours: 24,
+            stale_after_days: 30,
+            include_on_demand: false,
+            include_deleted: false,
+            custom_fields: BTreeMap::new(),
+            merge_exact: false,
         }
     }
 }
@@ -154,6 +187,15 @@ impl IntegrationSettings {
         }
         if !(1..=100).contains(&self.missing_brake_percent) {
             return wrong("missing_brake_percent", "`missing_brake_percent` must be between 1 and 100");
+        }
+        if !(1..=90).contains(&self.rate_share_percent) {
+            return wrong("rate_share_percent", "`rate_share_percent` must be between 1 and 90");
+        }
+        if !(1..=8_760).contains(&self.overdue_after_hours) {
+            return wrong("overdue_after_hours", "`overdue_after_hours` must be between 1 and 8760 hours");
+        }
+        if !(1..=3_650).contains(&self.stale_after_days) {
+            return wrong("stale_after_days", "`stale_after_days` must be between 1 and 3650 days");
         }
         Ok(())
     }

@@ -53,6 +53,33 @@ pub struct Thresholds {
 /// What the RMM's own default is, used (and marked as assumed) until the device's own are known.
 pub const ASSUMED: Thresholds = Thresholds { offline_minutes: 4, overdue_minutes: 30 };
 
+/// By which rule the status of a device follows from a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatusRule {
+    /// After how much silence.
+    pub thresholds: Thresholds,
+    /// Does the vendor's own word tell overdue from offline? If not, the threshold does.
+    pub vendor_tells_overdue: bool,
+}
+
+impl StatusRule {
+    /// For a vendor who says online, offline and overdue by thresholds of each device, none of which is known yet.
+    pub const PER_DEVICE: StatusRule = StatusRule { thresholds: ASSUMED, vendor_tells_overdue: true };
+
+    /// For a vendor who only says online and offline.
+    pub fn overdue_after(hours: u32) -> StatusRule {
+        let minutes = hours.saturating_mul(60);
+        let thresholds = Thresholds { offline_minutes: 0, overdue_minutes: minutes };
+        StatusRule { thresholds, vendor_tells_overdue: false }
+    }
+
+    /// The same rule with the device's own thresholds, where they are known.
+    #[must_use]
+    pub fn with(self, own: Option<Thresholds>) -> StatusRule {
+        StatusRule { thresholds: own.unwrap_or(self.thresholds), ..self }
+    }
+}
+
 /// The result of one look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Look {
@@ -68,12 +95,8 @@ pub struct Look {
 ///
 /// The vendor's own status wins; without one the vendor's rule is computed: offline when older than the first
 /// threshold, overdue when older than the second as well, never seen is offline.
-pub fn at_look(
-    vendor: Option<Status>,
-    last_seen: Option<Time>,
-    thresholds: Thresholds,
-    observed_at: Time,
-) -> Look {
+pub fn at_look(vendor: Option<Status>, last_seen: Option<Time>, rule: StatusRule, observed_at: Time) -> Look {
+    let thresholds = rule.thresholds;
     let minutes = |n: u32| Duration::from_secs(u64::from(n) * 60);
     let offline_at = last_seen.map(|t| t + minutes(thresholds.offline_minutes));
     let overdue_at = last_seen.map(|t| t + minutes(thresholds.overdue_minutes));
@@ -82,9 +105,16 @@ pub fn at_look(
         (Some(offline), _) if offline >= observed_at => Status::Online,
         _ => Status::Offline,
     };
-    let status = vendor.unwrap_or(computed);
+    let is_overdue = overdue_at.is_some_and(|at| at < observed_at);
+    let status = match vendor {
+        Some(Status::Offline) if !rule.vendor_tells_overdue && is_overdue => Status::Overdue,
+        Some(word) => word,
+        None => computed,
+    };
     // The RMM says offline where our thresholds say overdue: ours are wrong, so the clock must not contradict it.
-    let contradicted = status == Status::Offline && overdue_at.is_some_and(|at| at <= observed_at);
+    let contradicted = rule.vendor_tells_overdue
+        && status == Status::Offline
+        && overdue_at.is_some_and(|at| at <= observed_at);
     Look { status, offline_at, overdue_at: if contradicted { None } else { overdue_at } }
 }
 
@@ -113,7 +143,10 @@ mod tests {
     fn check(silent_minutes: Option<u64>, offline: u32, overdue: u32, expected: Status) {
         let last_seen = silent_minutes.map(|m| NOW - Duration::from_secs(m * 60));
         let thresholds = Thresholds { offline_minutes: offline, overdue_minutes: overdue };
-        assert_eq!(at_look(None, last_seen, thresholds, NOW).status, expected);
+        assert_eq!(
+            at_look(None, last_seen, StatusRule { thresholds, vendor_tells_overdue: true }, NOW).status,
+            expected
+        );
     }
 
     #[test]
@@ -133,16 +166,21 @@ mod tests {
 
     #[test]
     fn vendor_word_wins_over_the_rule() {
-        let look = at_look(Some(Status::Online), Some(NOW - Duration::from_secs(9_000)), ASSUMED, NOW);
+        let look = at_look(
+            Some(Status::Online),
+            Some(NOW - Duration::from_secs(9_000)),
+            StatusRule::PER_DEVICE,
+            NOW,
+        );
         assert_eq!(look.status, Status::Online);
     }
 
     #[test]
     fn clock_does_not_contradict_the_vendor() {
         let seen = Some(NOW - Duration::from_secs(3_600));
-        assert_eq!(at_look(Some(Status::Offline), seen, ASSUMED, NOW).overdue_at, None);
+        assert_eq!(at_look(Some(Status::Offline), seen, StatusRule::PER_DEVICE, NOW).overdue_at, None);
         let seen = Some(NOW - Duration::from_secs(600));
-        let look = at_look(Some(Status::Offline), seen, ASSUMED, NOW);
+        let look = at_look(Some(Status::Offline), seen, StatusRule::PER_DEVICE, NOW);
         assert_eq!(look.overdue_at, Some(NOW + Duration::from_secs(1_200)));
     }
 
@@ -164,7 +202,7 @@ mod tests {
     proptest! {
         #[test]
         fn shown_status_only_ever_worsens_with_time(silent in 0u64..100, later in 0u64..100) {
-            let look = at_look(None, Some(NOW - Duration::from_secs(silent * 60)), ASSUMED, NOW);
+            let look = at_look(None, Some(NOW - Duration::from_secs(silent * 60)), StatusRule::PER_DEVICE, NOW);
             let shown_later = shown(look.status, look.overdue_at, NOW + Duration::from_secs(later * 60));
             prop_assert!(shown_later >= look.status);
         }

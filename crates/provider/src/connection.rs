@@ -1,11 +1,13 @@
 //! An integration opened for use: decrypted, in memory only.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use domain::id::IntegrationId;
+use domain::{id::IntegrationId, integration::IntegrationSettings};
 use outbound::HttpClient;
 use secrecy::SecretString;
 use url::Url;
+
+use crate::Budget;
 
 /// Decrypted secrets by their public names (`<provider>_api_key` …). Silent in `Debug`.
 #[derive(Clone, Default)]
@@ -53,8 +55,10 @@ pub struct Connection {
     pub secrets: Secrets,
     /// The token of the last sign-in, where the mode has one.
     pub token: Option<SecretString>,
-    /// Is plain `http://` allowed for this integration?
-    pub allow_plain_http: bool,
+    /// What was set for this integration.
+    pub settings: IntegrationSettings,
+    /// Asked before each request where the RMM limits them.
+    pub budget: Arc<dyn Budget>,
     /// The client that everything leaving passes.
     pub http: HttpClient,
 }

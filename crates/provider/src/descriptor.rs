@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use url::Url;
 
-use crate::Problem;
+use crate::{Problem, RateLimit};
 
 /// Name, form, links. Serialized for REST, so that pages and the command line need no word of any vendor.
 #[derive(Debug, Serialize)]
@@ -30,6 +30,14 @@ pub struct Descriptor {
     pub auth_modes: &'static [AuthMode],
     /// Name under which the token of a sign-in is kept.
     pub token_secret: Option<&'static str>,
+    /// Where several accounts live at one address: the field that tells them apart. None where an address is an account.
+    pub account_field: Option<&'static str>,
+    /// What the RMM's word for the status of a device is worth.
+    pub status_words: StatusWords,
+    /// How many requests it takes; none if it does not limit them.
+    pub rate_limit: Option<RateLimit>,
+    /// Settings beside those that every integration has, by name.
+    pub settings: &'static [&'static str],
     /// Path of our document about this provider.
     pub documentation: &'static str,
 }
@@ -51,6 +59,18 @@ pub struct AuthMode {
     pub needs_sign_in: bool,
     /// How long a token lives at least after a use, where each use prolongs its life.
     pub token_life: Option<Duration>,
+    /// A token that ends at a set time is renewed when less than this is left of it. Only where that needs nobody.
+    pub renew_before: Option<Duration>,
+}
+
+/// What the RMM's word for the status of a device is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StatusWords {
+    /// Online, offline and overdue, by thresholds that each device has.
+    WithOverdue,
+    /// Online and offline: a device that is offline becomes overdue after `overdue_after_hours` of the settings.
+    OnlineOffline,
 }
 
 /// One field of a form.

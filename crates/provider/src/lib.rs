@@ -6,6 +6,7 @@
 //! Errors carry two things: the [`ErrorKind`], which decides retry and state in one place, and a [`Problem`], the
 //! sentence that a person reads and the fix. Services show the sentence and never write one for a vendor.
 
+mod budget;
 mod check;
 mod connection;
 mod descriptor;
@@ -16,12 +17,14 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use secrecy::SecretString;
 
+pub use budget::{Budget, RateCount, RateLimit, RateStatus, RequestKind, Unlimited};
 pub use check::{CheckLine, CheckReport, LineState};
 pub use connection::{Connection, Secrets};
-pub use descriptor::{AuthMode, Descriptor, Field, FieldKind, ReadUrl};
+pub use descriptor::{AuthMode, Descriptor, Field, FieldKind, ReadUrl, StatusWords};
 pub use error::{ErrorKind, Offer, Problem, ProviderError, Result};
 pub use record::{
-    DetailRecord, DeviceLocation, DevicePage, DeviceRecord, OrganizationRecord, RejectedRow, SignedIn,
+    AccountDevice, AccountPage, Company, DetailRecord, DeviceLocation, DevicePage, DeviceRecord, DeviceRef,
+    OrganizationRecord, RejectedRow, SignedIn, SoftwareRecord, WalkEnd,
 };
 
 /// An RMM.
@@ -31,8 +34,9 @@ pub trait Provider: Send + Sync {
     fn descriptor(&self) -> &'static Descriptor;
 
     /// Reads what a person pasted as the address. Pure: no network. Answers the root address of the API and what was
-    /// made of the text, or the sentence that says what a right address looks like.
-    fn read_url(&self, pasted: &str) -> std::result::Result<ReadUrl, Problem>;
+    /// made of the text, or the sentence that says what a right address looks like. `hosts` are names that the operator
+    /// allows beside the vendor's own, for a provider that sends credentials to known hosts only.
+    fn read_url(&self, pasted: &str, hosts: &[String]) -> std::result::Result<ReadUrl, Problem>;
 
     /// Test Connection: each capability and permission on its own line. Never fails as a whole: what goes wrong is in
     /// the report. Sends no credential anywhere but to the connection's own host. `code` is a one-time code as for
@@ -49,6 +53,19 @@ pub trait Provider: Send + Sync {
 
     /// Organizations and devices: what every RMM must offer.
     fn inventory(&self) -> &dyn Inventory;
+
+    /// Installed software, where the RMM tells it.
+    fn software(&self) -> Option<&dyn SoftwareSource> {
+        None
+    }
+}
+
+/// Installed software. All calls only read.
+#[async_trait]
+pub trait SoftwareSource: Send + Sync {
+    /// What is installed on one device, as the RMM knows it; asks the machine nothing.
+    async fn installed(&self, connection: &Connection, device: &DeviceRef<'_>)
+    -> Result<Vec<SoftwareRecord>>;
 }
 
 /// Organizations and devices. All calls only read.
@@ -73,12 +90,23 @@ pub trait Inventory: Send + Sync {
         page_size: usize,
     ) -> BoxStream<'a, Result<DevicePage>>;
 
+    /// The devices of all organizations together, where the RMM lists them so in far fewer calls; `None` otherwise. Pages
+    /// come as soon as they are read, a device at most once, and the last one carries [`AccountPage::end`]. A stream
+    /// that ends without it was cut off: what it had may be kept, nothing is known of what it lacks.
+    fn account_devices<'a>(
+        &'a self,
+        _connection: &'a Connection,
+        _dictionary: &'a Dictionary,
+    ) -> Option<BoxStream<'a, Result<AccountPage>>> {
+        None
+    }
+
     /// Where these devices are now, asked in one call if the RMM can. Devices that do not exist any more are left out.
     /// Used before devices are marked missing: one that went to an organization that is not mapped is not gone.
     async fn locate(&self, connection: &Connection, devices: &[String]) -> Result<Vec<DeviceLocation>>;
 
     /// The detail of one device.
-    async fn detail(&self, connection: &Connection, device: &str) -> Result<DetailRecord>;
+    async fn detail(&self, connection: &Connection, device: &DeviceRef<'_>) -> Result<DetailRecord>;
 
     /// Details of many devices page by page, where the RMM has a cheaper way than one by one at this moment; `None`
     /// otherwise. Both ways give the same records.

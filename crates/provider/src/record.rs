@@ -4,6 +4,7 @@ use std::fmt;
 
 use domain::{
     Time,
+    asset::AssetType,
     device::{DeviceDetail, DeviceFacts, Presence},
     organization::OrganizationSite,
 };
@@ -21,6 +22,17 @@ pub struct OrganizationRecord {
     pub sites: Vec<OrganizationSite>,
     /// Devices, as the provider counts; none if it does not say.
     pub device_count: Option<u64>,
+    /// The company it stands for in a system of customers that the RMM is tied to; helps to find the client.
+    pub company: Option<Company>,
+}
+
+/// A company as a system of customers (a PSA) knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Company {
+    /// Its id there.
+    pub id: Option<String>,
+    /// Its name there.
+    pub name: String,
 }
 
 /// A device as one list row gives it.
@@ -32,8 +44,64 @@ pub struct DeviceRecord {
     pub facts: DeviceFacts,
     /// What moves.
     pub presence: Presence,
-    /// The row as it came.
+    /// When the RMM last renewed what [`crate::Inventory::detail`] gives, where the list says so: the detail is looked at
+    /// again when this moves, and only then.
+    pub detail_as_of: Option<Time>,
+    /// The row as it came, without values that are masked.
     pub raw: Box<RawValue>,
+}
+
+/// A device in the list of the whole account.
+#[derive(Debug)]
+pub struct AccountDevice {
+    /// The provider's id of its organization.
+    pub organization: String,
+    /// The device.
+    pub record: DeviceRecord,
+}
+
+/// Part of the list of the whole account.
+#[derive(Debug, Default)]
+pub struct AccountPage {
+    /// Rows that could be read.
+    pub devices: Vec<AccountDevice>,
+    /// Rows that could not.
+    pub rejected: Vec<RejectedRow>,
+    /// Requests that it took.
+    pub calls: u64,
+    /// With the last page: how the walk ended.
+    pub end: Option<WalkEnd>,
+}
+
+/// How a walk over the whole account ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WalkEnd {
+    /// Devices met, each once, with those left out on purpose and those that could not be read.
+    pub listed: u64,
+    /// How many the RMM says there are, if it says.
+    pub total: Option<u64>,
+    /// Every device was met, as far as the RMM's own count can prove it. Only then is a device that was not met absent.
+    pub is_complete: bool,
+}
+
+/// A device to be asked about.
+#[derive(Clone, Copy, Debug)]
+pub struct DeviceRef<'a> {
+    /// The provider's id.
+    pub external_id: &'a str,
+    /// What it is, as the list said.
+    pub device_type: AssetType,
+}
+
+/// One installed software.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SoftwareRecord {
+    /// Its name, as the RMM writes it.
+    pub name: String,
+    /// Its version.
+    pub version: Option<String>,
+    /// Who publishes it.
+    pub publisher: Option<String>,
 }
 
 /// Part of a list.

@@ -23,7 +23,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use provider::{
     AuthMode, CheckReport, Connection, Descriptor, Field, FieldKind, Inventory, Problem, Provider, ReadUrl,
-    Result, SignedIn,
+    Result, SignedIn, StatusWords,
 };
 use secrecy::SecretString;
 
@@ -78,6 +78,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
             action_fields: &ACTION_FIELDS,
             needs_sign_in: false,
             token_life: None,
+            renew_before: None,
         },
         AuthMode {
             id: KNOX,
@@ -118,9 +119,14 @@ static DESCRIPTOR: Descriptor = Descriptor {
             action_fields: &ACTION_FIELDS,
             needs_sign_in: true,
             token_life: Some(TOKEN_LIFE),
+            renew_before: None,
         },
     ],
     token_secret: Some("tacticalrmm_knox_token"),
+    account_field: None,
+    status_words: StatusWords::WithOverdue,
+    rate_limit: None,
+    settings: &[],
     documentation: "docs/providers/tacticalrmm.md",
 };
 
@@ -130,7 +136,7 @@ impl Provider for TacticalRmm {
         &DESCRIPTOR
     }
 
-    fn read_url(&self, pasted: &str) -> std::result::Result<ReadUrl, Problem> {
+    fn read_url(&self, pasted: &str, _hosts: &[String]) -> std::result::Result<ReadUrl, Problem> {
         url::read_url(pasted)
     }
 

@@ -89,7 +89,8 @@ impl Core {
             auth_mode: integration.auth_mode.clone(),
             secrets: secrets.into_iter().collect::<Secrets>(),
             token,
-            allow_plain_http: integration.settings.allow_plain_http,
+            settings: integration.settings.clone(),
+            budget: Arc::new(provider::Unlimited),
             http: self.http.clone(),
         };
         Ok(Opened { integration, provider, connection })

@@ -3,7 +3,10 @@
 //! Secrets are write-only and belong to the scheme, host and port they were given for: when one of these changes, the
 //! secrets must come again in the same request, also for a test.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use domain::{
     Ctx,
@@ -337,7 +340,8 @@ impl Integrations {
             auth_mode: merged.integration.auth_mode.clone(),
             secrets: merged.secrets.clone(),
             token,
-            allow_plain_http: merged.integration.settings.allow_plain_http,
+            settings: merged.integration.settings.clone(),
+            budget: Arc::new(provider::Unlimited),
             http: self.core.http.clone(),
         }
     }
@@ -510,7 +514,7 @@ fn last_four_of(name: &str) -> LastFour {
 
 fn read_url(provider: &'static dyn Provider, old: Option<&Url>, pasted: Option<&str>) -> Result<ReadUrl> {
     match (pasted, old) {
-        (Some(pasted), _) => provider.read_url(pasted).map_err(|problem| {
+        (Some(pasted), _) => provider.read_url(pasted, &[]).map_err(|problem| {
             let message = format!("{} {}", problem.message, problem.fix);
             ServiceError::invalid("url", "url_unusable", message)
         }),

@@ -214,7 +214,7 @@ impl<'a> Api<'a> {
 
     /// Sends and answers only success.
     async fn exchange(&self, route: &Route, mut request: Request) -> Result<Success> {
-        if self.connection.base_url.scheme() == "http" && !self.connection.allow_plain_http {
+        if self.connection.base_url.scheme() == "http" && !self.connection.settings.allow_plain_http {
             let problem = sentences::plain_http().at(route.name);
             return Err(ProviderError::new(ErrorKind::Denied, problem));
         }

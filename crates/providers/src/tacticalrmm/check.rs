@@ -101,7 +101,7 @@ fn not_the_home(error: ProviderError) -> ProviderError {
 
 /// Asks where the API of this dashboard usually is, without credentials.
 async fn look_for_api(connection: &Connection, until: Instant) -> Guess {
-    let may_be_plain = connection.allow_plain_http && connection.base_url.scheme() == "http";
+    let may_be_plain = connection.settings.allow_plain_http && connection.base_url.scheme() == "http";
     let scheme = if may_be_plain { "http" } else { "https" };
     let Some(base_url) = url::guess_api(&connection.base_url, scheme) else { return Guess::Unknown };
     let there = Connection { base_url, secrets: Secrets::default(), token: None, ..connection.clone() };

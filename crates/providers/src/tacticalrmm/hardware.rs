@@ -25,6 +25,7 @@ pub(crate) fn detail(row: &AgentDetail<'_>) -> Option<DetailRecord> {
         volumes: row.disks.as_deref().unwrap_or_default().iter().filter_map(volume).take(MAX_LIST).collect(),
         macs: row.wmi_detail.map(macs).unwrap_or_default(),
         time_zone: known(row.time_zone.as_str()),
+        ..DeviceDetail::default()
     };
     Some(DetailRecord { external_id: identity(row.agent_id.as_str())?, detail })
 }

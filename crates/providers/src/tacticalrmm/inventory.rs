@@ -11,8 +11,8 @@ use futures::{
     stream::{self, BoxStream},
 };
 use provider::{
-    Connection, DetailRecord, DeviceLocation, DevicePage, DeviceRecord, Dictionary, ErrorKind, Inventory,
-    OrganizationRecord, ProviderError, RejectedRow, Result,
+    Connection, DetailRecord, DeviceLocation, DevicePage, DeviceRecord, DeviceRef, Dictionary, ErrorKind,
+    Inventory, OrganizationRecord, ProviderError, RejectedRow, Result,
 };
 use serde_json::value::RawValue;
 use tracing::debug;
@@ -86,7 +86,8 @@ impl Inventory for TacticalRmm {
         Ok(found.filter(|location| asked.contains(location.external_id.as_str())).collect())
     }
 
-    async fn detail(&self, connection: &Connection, device: &str) -> Result<DetailRecord> {
+    async fn detail(&self, connection: &Connection, device: &DeviceRef<'_>) -> Result<DetailRecord> {
+        let device = device.external_id;
         if device.len() < MIN_AGENT_ID_CHARS {
             let mut error = sentences::not_found();
             error.problem.endpoint = Some(AGENT.name.to_owned());

@@ -59,7 +59,10 @@ pub(crate) fn device(raw: Box<RawValue>, dictionary: &Dictionary) -> Result<List
     let facts = facts(&row, &external_id, dictionary);
     let presence = presence(&row);
     let client_name = row.client_name.as_str().map(str::to_owned);
-    Ok(ListedDevice { record: DeviceRecord { external_id, facts, presence, raw }, client_name })
+    Ok(ListedDevice {
+        record: DeviceRecord { external_id, facts, presence, detail_as_of: None, raw },
+        client_name,
+    })
 }
 
 fn facts(row: &AgentRow<'_>, external_id: &str, dictionary: &Dictionary) -> DeviceFacts {
@@ -254,6 +257,7 @@ pub(crate) fn organization(row: &ClientRow<'_>) -> OrganizationRecord {
             })
             .collect(),
         device_count: row.agent_count.as_u64(),
+        company: None,
     }
 }
 

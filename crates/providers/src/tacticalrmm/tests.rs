@@ -10,10 +10,11 @@ mod simulated;
 mod transport;
 mod urls;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
+use domain::{asset::AssetType, integration::IntegrationSettings};
 use outbound::{AllowRule, ClientOptions, EgressRules, HttpClient};
-use provider::{Connection, Secrets};
+use provider::{Connection, DeviceRef, Secrets, Unlimited};
 use secrecy::SecretString;
 use serde_json::Value;
 
@@ -55,9 +56,15 @@ pub(super) fn connection(url: &str) -> Connection {
         auth_mode: KEY_MODE.to_owned(),
         secrets,
         token: None,
-        allow_plain_http: true,
+        settings: IntegrationSettings { allow_plain_http: true, ..IntegrationSettings::default() },
+        budget: Arc::new(Unlimited),
         http: client(),
     }
+}
+
+/// A device of this id.
+pub(super) fn device(external_id: &str) -> DeviceRef<'_> {
+    DeviceRef { external_id, device_type: AssetType::Unknown }
 }
 
 /// The same connection with this key instead.

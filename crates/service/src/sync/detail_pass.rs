@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use domain::{id::DeviceId, sync::RunItem};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
-use provider::{Connection, DetailRecord, ErrorKind, Inventory, ProviderError};
+use provider::{Connection, DetailRecord, DeviceRef, ErrorKind, Inventory, ProviderError};
 use store::detail::{DetailWrite, DueDevice};
 
 use super::{Stopped, Work};
@@ -109,7 +109,8 @@ async fn look<'d>(
     connection: &Connection,
     device: &'d DueDevice,
 ) -> (&'d DueDevice, Result<DetailRecord, ProviderError>) {
-    (device, inventory.detail(connection, &device.external_id).await)
+    let asked = DeviceRef { external_id: &device.external_id, device_type: device.facts.device_type };
+    (device, inventory.detail(connection, &asked).await)
 }
 
 fn is_of_one_device(kind: ErrorKind) -> bool {

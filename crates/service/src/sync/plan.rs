@@ -7,7 +7,7 @@ use domain::{
     asset::serial_key,
     event::kind,
     id::{DeviceId, OrganizationId},
-    status::{ASSUMED, Status, at_look},
+    status::{Status, StatusRule, at_look},
     sync::{Difference, MISSING_AFTER_PASSES, RunCounts, RunItem, compare},
 };
 use provider::{DevicePage, DeviceRecord};
@@ -81,7 +81,7 @@ fn item(action: &str, external_id: Option<String>, name: Option<String>, message
 fn create(scope: &PageScope, record: &DeviceRecord, plan: &mut PagePlan, counts: &mut RunCounts, now: Time) {
     counts.created += 1;
     let presence = record.presence.clone();
-    let look = at_look(presence.vendor_status, presence.last_seen, ASSUMED, scope.observed_at);
+    let look = at_look(presence.vendor_status, presence.last_seen, StatusRule::PER_DEVICE, scope.observed_at);
     let device = NewDevice {
         device_id: new_id(now),
         asset_id: new_id(now),
@@ -115,8 +115,8 @@ fn change(
     let presence = record.presence.clone();
     let content = content(record, &known.macs);
     let difference = compare(&known.device, scope.organization_id, &content.hash, &presence);
-    let thresholds = known.thresholds.unwrap_or(ASSUMED);
-    let look = at_look(presence.vendor_status, presence.last_seen, thresholds, scope.observed_at);
+    let rule = StatusRule::PER_DEVICE.with(known.thresholds);
+    let look = at_look(presence.vendor_status, presence.last_seen, rule, scope.observed_at);
     // An older look than the one we have changes nothing; the same look may still correct what the clock assumed.
     let is_news = difference.presence || presence == known.device.presence;
     let status_changed = is_news && look.status != known.device.status;

@@ -5,7 +5,7 @@ use provider::{DetailRecord, DevicePage, DeviceRecord, Dictionary, Inventory};
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
-    connection,
+    connection, device,
     fake::{Fake, Reply},
     recorded_body,
 };
@@ -389,7 +389,7 @@ async fn detail_of_a_missing_agent_is_not_found() {
     let fake = Fake::start(&[(&format!("GET /agents/{id}/"), Reply::recorded("agents-detail-404"))]);
     let connection = connection(&fake.url);
     for id in [id, "short", "../../core/settings"] {
-        let error = TacticalRmm.detail(&connection, id).await.unwrap_err();
+        let error = TacticalRmm.detail(&connection, &device(id)).await.unwrap_err();
         assert_eq!(error.kind, provider::ErrorKind::NotFound);
         assert_eq!(error.problem.endpoint.as_deref(), Some("GET /agents/<agent_id>/"));
     }
@@ -400,7 +400,7 @@ async fn detail_of_a_missing_agent_is_not_found() {
 async fn detail_of_another_agent_is_not_taken() {
     let id = "ZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZ";
     let fake = Fake::start(&[(&format!("GET /agents/{id}/"), Reply::recorded("agents-detail-mac"))]);
-    let error = TacticalRmm.detail(&connection(&fake.url), id).await.unwrap_err();
+    let error = TacticalRmm.detail(&connection(&fake.url), &device(id)).await.unwrap_err();
     assert_eq!(error.problem.code, "answer_shape");
 }
 

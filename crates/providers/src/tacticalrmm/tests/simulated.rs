@@ -8,7 +8,7 @@ use outbound::{ClientOptions, EgressRules, HttpClient};
 use provider::{CheckReport, Connection, DevicePage, ErrorKind, Inventory, LineState, Problem, Provider};
 use simulator::tacticalrmm::{Config, Fault, FaultKind, Server, start};
 
-use super::{connection, with_secret};
+use super::{connection, device, with_secret};
 use crate::tacticalrmm::{ACTION_API_KEY, API_KEY, KNOX, PASSWORD, TOTP_SECRET, TacticalRmm, USERNAME};
 
 async fn server(beta: bool) -> Server {
@@ -52,7 +52,7 @@ async fn details_one_by_one(connection: &Connection) -> BTreeMap<String, DeviceD
     for client in TacticalRmm.organizations(connection).await.unwrap() {
         for page in pages(connection, &client.external_id).await.unwrap() {
             for record in page.records {
-                let detail = TacticalRmm.detail(connection, &record.external_id).await.unwrap();
+                let detail = TacticalRmm.detail(connection, &device(&record.external_id)).await.unwrap();
                 details.insert(detail.external_id, detail.detail);
             }
         }

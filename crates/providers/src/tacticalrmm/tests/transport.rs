@@ -113,7 +113,7 @@ async fn missing_and_unusable_keys_are_not_sent() {
 async fn plain_http_is_refused_unless_allowed() {
     let fake = Fake::start(&[("GET /clients/", Reply::recorded("clients-list"))]);
     let mut connection = connection(&fake.url);
-    connection.allow_plain_http = false;
+    connection.settings.allow_plain_http = false;
     assert_code(&clients_error(&connection).await, ErrorKind::Denied, "plain_http");
     assert_eq!(fake.lines(), Vec::<String>::new());
 }
