@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::kills::{Ledger, compare, write};
@@ -23,6 +24,9 @@ const WRITERS: u32 = 4;
 
 const PASSWORD: &str = "a long password for two servers";
 
+/// Between two presence passes while schedules are looked at.
+const TURN: Duration = Duration::from_secs(30);
+
 /// Longest wait for what should come within a second or two.
 const SOON: Duration = Duration::from_secs(10);
 
@@ -33,7 +37,9 @@ pub(super) fn run(home: Home, found: &mut Found) -> Result<()> {
     events_reach_the_other(&rig, &mut other, found)?;
     sign_ins_are_shared(&mut rig, &second, found)?;
     a_run_outlives_its_server(&mut rig, &second, found)?;
+    schedules_fire_once(&mut rig, found)?;
     writes_outlive_a_server(&mut rig, &second, found)?;
+    schedules_go_on(&mut rig, found)?;
     second.stop()
 }
 
@@ -131,6 +137,40 @@ fn a_run_outlives_its_server(rig: &mut Rig, second: &Server, found: &mut Found) 
     rig.server = Server::start(&rig.home)?;
     rig.api = Client::new(&rig.server.url, Some(&rig.token))?;
     Ok(())
+}
+
+/// Two servers look for what is due, and one of them takes each turn.
+fn schedules_fire_once(rig: &mut Rig, found: &mut Found) -> Result<()> {
+    let path = format!("/api/v1/integrations/{}", rig.integration);
+    let settings = json!({ "schedules_enabled": true, "presence_interval_s": TURN.as_secs() });
+    rig.api.send("PATCH", &path, Some(&json!({ "settings": settings })))?;
+    thread::sleep(TURN * 3);
+    let turns = turns(rig)?;
+    found.count("scheduled_runs_of_two_servers", turns.len());
+    // A turn moves by up to a tenth with the integration, and comes up to a tick late.
+    let shortest = TURN * 9 / 10;
+    let gaps = turns.windows(2).map(|pair| pair[0].duration_since(pair[1]).unsigned_abs());
+    found.expect((2..=4).contains(&turns.len()) && gaps.min().is_some_and(|gap| gap >= shortest), || {
+        format!("with turns of {} s, two servers began runs at {turns:?}", TURN.as_secs())
+    });
+    Ok(())
+}
+
+/// After the other server was killed, the one that is left takes every turn.
+fn schedules_go_on(rig: &mut Rig, found: &mut Found) -> Result<()> {
+    let before = turns(rig)?.len();
+    thread::sleep(TURN * 2);
+    let after = turns(rig)?.len();
+    found.expect(after > before, || "no scheduled run began when one server was left".to_owned());
+    Ok(())
+}
+
+/// When presence passes were asked for, the newest first.
+fn turns(rig: &mut Rig) -> Result<Vec<Timestamp>> {
+    let path = format!("/api/v1/sync-runs?integration_id={}&kind=presence&limit=50", rig.integration);
+    let runs = rig.api.get(&path)?;
+    let runs = runs["items"].as_array().context("no list of runs")?;
+    runs.iter().map(|run| Ok(text(&run["created_at"])?.parse::<Timestamp>()?)).collect()
 }
 
 /// Both servers take writes, one is killed: what either acknowledged is there.
