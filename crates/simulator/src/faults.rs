@@ -106,7 +106,7 @@ pub enum FaultKind {
     WrongTypes,
     /// Puts numbers and nulls into one row (the middle one) of a list; the other rows stay fine.
     BadRow,
-    /// 200 with `[]`.
+    /// 200 with a list without rows.
     EmptyList,
     /// 200 with JSON that goes on for so many bytes (default 1 GiB).
     Endless {
@@ -149,6 +149,10 @@ pub(crate) trait Pages {
     fn throttled(&self, retry_after_s: u64) -> Answer;
     /// Refuses a login.
     fn bad_credentials(&self) -> Answer;
+    /// A list without rows.
+    fn empty_list(&self) -> Answer {
+        Answer::with_body(200, "application/json", "[]")
+    }
 }
 
 /// What of a request decides whether a fault strikes.
@@ -217,7 +221,7 @@ impl FaultKind {
             Self::Redirect { to } => Answer::empty(301).header(header::LOCATION, to),
             Self::Hang { millis } => return Before::Handle { wait: Duration::from_millis(*millis) },
             Self::CloseUnhandled => return Before::Close,
-            Self::EmptyList => Answer::with_body(200, "application/json", "[]"),
+            Self::EmptyList => pages.empty_list(),
             Self::Endless { bytes } => Answer {
                 delivery: Delivery::Repeated { bytes: bytes.unwrap_or(1 << 30) },
                 ..Answer::with_body(200, "application/json", "[\"0123456789abcdef\",\n")
@@ -291,7 +295,10 @@ fn spoil(value: &mut Value) {
 
 fn spoil_middle_row(value: &mut Value) {
     let rows = match value {
-        Value::Object(page) => page.get_mut("results").and_then(Value::as_array_mut),
+        Value::Object(page) => match page.contains_key("results") {
+            true => page.get_mut("results").and_then(Value::as_array_mut),
+            false => page.values_mut().find_map(Value::as_array_mut),
+        },
         Value::Array(rows) => Some(rows),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
     };

@@ -97,6 +97,8 @@ pub(crate) struct CheckCounts {
 #[derive(Debug, Clone)]
 pub(crate) struct Machine {
     pub(crate) number: u32,
+    /// Number of the board in it, which its hardware addresses come from; a new installation keeps it.
+    pub(crate) board: u32,
     /// Grows with every change of it; rendered rows compare it.
     pub(crate) version: u32,
     pub(crate) id: Box<str>,
@@ -138,6 +140,31 @@ impl Machine {
     /// Whether it would answer right now.
     pub(crate) fn answers(&self) -> bool {
         matches!(self.presence, Presence::Reporting { .. })
+    }
+
+    /// The hardware address of its own adapter, which begins as its maker's addresses do.
+    pub(crate) fn mac(&self) -> [u8; 6] {
+        const MAKERS: &[(&str, [u8; 3])] = &[
+            ("LENOVO", [0x8c, 0x16, 0x45]),
+            ("HP", [0x3c, 0x52, 0x82]),
+            ("Dell", [0xf8, 0xbc, 0x12]),
+            ("Microsoft", [0xc0, 0x33, 0x5e]),
+            ("VMware", [0x00, 0x50, 0x56]),
+            ("QEMU", [0x52, 0x54, 0x00]),
+            ("Mac", [0xf0, 0x18, 0x98]),
+        ];
+        let maker = MAKERS.iter().find(|(name, _)| self.hardware.make_model.starts_with(name));
+        let [a, b, c] = maker.map_or([0x00, 0x15, 0x5d], |(_, start)| *start);
+        let [_, d, e, f] = self.board.to_be_bytes();
+        [a, b, c, d, e, f]
+    }
+
+    /// The hardware address of the dock it was last seen on: the same one at several laptops.
+    pub(crate) fn dock(&self) -> Option<[u8; 6]> {
+        let is_laptop =
+            ["ThinkPad", "EliteBook", "Surface"].iter().any(|name| self.hardware.make_model.contains(name));
+        let [_, _, a, b] = (self.board / 24).to_be_bytes();
+        (is_laptop && self.board.is_multiple_of(3)).then_some([0x64, 0x4b, 0xf0, 0x10, a, b])
     }
 
     /// Its address inside its network.

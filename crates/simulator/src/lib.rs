@@ -8,11 +8,14 @@
 //! answers, so that it cannot drift from the real server. It deliberately does not guess beyond them: what nobody
 //! recorded answers as plainly as the vendor's framework would.
 
+pub mod datto_rmm;
 pub mod faults;
 pub mod fleet;
 pub mod tacticalrmm;
 
 mod answer;
 mod clock;
+mod delivery;
+mod listen;
 mod rng;
 mod spawn;

@@ -47,7 +47,6 @@ mod call;
 mod clients;
 mod control;
 mod control_http;
-mod delivery;
 mod detail;
 mod library;
 mod live;

@@ -53,6 +53,7 @@ fn fresh_machine(fleet: &mut Fleet, catalogue: &Catalogue, client: u32, now: i64
     let presence = if number % 83 == 30 { Presence::Never } else { presence(kind.is_server, now, &mut rng) };
     let mut machine = Machine {
         number,
+        board: number,
         id: rng.text(LETTERS, 40).into(),
         client,
         site,
@@ -144,6 +145,7 @@ fn repeat_an_older_one(fleet: &Fleet, machine: &mut Machine) {
     if let Some(older) = first {
         machine.hostname = older.hostname.clone();
         machine.serial = older.serial.clone();
+        machine.board = older.board;
         machine.hardware = older.hardware.clone();
         machine.os = older.os.clone();
         machine.is_server = older.is_server;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
+use crate::delivery::{self, Webhook};
 use crate::faults::Fault;
 use crate::fleet::Machine;
 use crate::tacticalrmm::alerts::{self, ActionRun, Alert, Failure};
-use crate::tacticalrmm::delivery::{self, Webhook};
 use crate::tacticalrmm::provisioning::webhook;
 use crate::tacticalrmm::rows;
 use crate::tacticalrmm::sim::{Counts, Messaging, Output, Sim};

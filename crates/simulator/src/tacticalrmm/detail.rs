@@ -208,7 +208,7 @@ fn windows_wmi(machine: &Machine) -> Value {
     let mut wmi = seed::detail_pattern()["wmi_detail"].clone();
     let (vendor, model) = rows::make_model(machine).split_once(' ').unwrap_or(("", ""));
     let number = machine.number;
-    let mac = format!("00:15:5D:{:02X}:{:02X}:{:02X}", number >> 16 & 255, number >> 8 & 255, number & 255);
+    let mac = mac_text(machine.mac());
     let [a, b, c, _] = machine.address;
     let values = [
         ("/os/0/0/CSName", json!(machine.hostname)),
@@ -228,12 +228,17 @@ fn windows_wmi(machine: &Machine) -> Value {
         ("/network_config/0/0/DefaultIPGateway", json!([format!("{a}.{b}.{c}.1")])),
         ("/network_adapter/0/0/MACAddress", json!(mac)),
     ];
-    for (place, value) in values {
+    let dock = machine.dock().map(|dock| ("/network_config/1/0/MACAddress", json!(mac_text(dock))));
+    for (place, value) in values.into_iter().chain(dock) {
         if let Some(slot) = wmi.pointer_mut(place) {
             *slot = value;
         }
     }
     wmi
+}
+
+fn mac_text([a, b, c, d, e, f]: [u8; 6]) -> String {
+    format!("{a:02X}:{b:02X}:{c:02X}:{d:02X}:{e:02X}:{f:02X}")
 }
 
 /// Base64 of the mesh id's 48 bytes, which are all the same.

@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use crate::answer::Answer;
 use crate::clock::iso;
+use crate::delivery::{self, Webhook};
 use crate::tacticalrmm::call::{Call, key, row_id};
 use crate::tacticalrmm::clients::known_template;
-use crate::tacticalrmm::delivery::{self, Webhook};
 use crate::tacticalrmm::reply::{self, Reply};
 use crate::tacticalrmm::routes::View;
 use crate::tacticalrmm::seed;
@@ -180,7 +180,8 @@ pub(crate) fn webhook(scope: Scope<'_>, action: &Value) -> Webhook {
     let headers = serde_json::from_str(&fill(scope, text("rest_headers"))).unwrap_or_default();
     let has_body = !matches!(method.as_str(), "get" | "delete");
     let body = has_body.then(|| webhook_body(&fill(scope, text("rest_body"))));
-    Webhook { method, url: requoted(&fill(scope, text("pattern"))), headers, body }
+    let url = requoted(&fill(scope, text("pattern")));
+    Webhook { method, url, agent: "python-requests/2.34.0", headers, body }
 }
 
 /// Really sends. A refused connection is a 200 as well; the exception's words are the `result`.

@@ -192,6 +192,7 @@ fn machine(fleet: &Fleet, number: u32, row: &Value) -> Machine {
     let optional = |field: &str| row[field].as_str().map(Into::into);
     Machine {
         number,
+        board: number,
         id: text(&row["agent_id"]).into(),
         client,
         site,

@@ -1,19 +1,17 @@
 //! The way of a request, in the order of the real server: host, slash, route, authentication, throttle, view.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
 use http::{Request, Response, header};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::net::TcpListener;
 
 use crate::answer::{Answer, Delivery};
 use crate::faults::{Before, Target};
+use crate::listen::{self, ClosedOnPurpose, parse_query};
 use crate::tacticalrmm::accounts::Caller;
 use crate::tacticalrmm::call::Call;
 use crate::tacticalrmm::reply::{self, TacticalPages};
@@ -26,38 +24,8 @@ const BODY_LIMIT_BYTES: usize = 16 << 20;
 
 /// Accepts connections for ever.
 pub(crate) async fn serve(listener: TcpListener, sim: Arc<Sim>) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => {
-                if let Ok((stream, peer)) = accepted {
-                    connections.spawn(connection(stream, peer, sim.clone()));
-                }
-            }
-            Some(_ended) = connections.join_next() => {}
-        }
-    }
+    listen::serve(listener, move |peer, request| answer(sim.clone(), peer, request)).await;
 }
-
-async fn connection(stream: TcpStream, peer: SocketAddr, sim: Arc<Sim>) {
-    let _is_only_about_speed = stream.set_nodelay(true);
-    let service = service_fn(move |request| {
-        let sim = sim.clone();
-        async move { answer(sim, peer.ip(), request).await }
-    });
-    let served = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    if let Err(e) = served {
-        tracing::debug!("connection of `{peer}` ended: {e}");
-    }
-}
-
-/// The service's error: it makes the HTTP library close the connection without an answer.
-#[derive(Debug, thiserror::Error)]
-#[error("the connection was closed on purpose")]
-struct ClosedOnPurpose;
 
 async fn answer(
     sim: Arc<Sim>,
@@ -213,32 +181,4 @@ fn authenticate(sim: &Sim, headers: &http::HeaderMap) -> Result<(Caller, Option<
         "" => Err(reply::unauthorized("Authentication credentials were not provided.")),
         key => sim.access().by_key(key).map(|caller| (caller, None)).map_err(reply::unauthorized),
     }
-}
-
-fn parse_query(query: &str) -> Vec<(String, String)> {
-    let pairs = query.split('&').filter(|pair| !pair.is_empty());
-    pairs
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .map(|(key, value)| (decode(key), decode(value)))
-        .collect()
-}
-
-/// Percent decoding of a query's key or value.
-pub(crate) fn decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut index = 0;
-    while index < bytes.len() {
-        let hex = bytes.get(index + 1..index + 3).and_then(|hex| std::str::from_utf8(hex).ok());
-        match (bytes[index], hex.and_then(|hex| u8::from_str_radix(hex, 16).ok())) {
-            (b'%', Some(byte)) => {
-                decoded.push(byte);
-                index += 2;
-            }
-            (b'+', _) => decoded.push(b' '),
-            (byte, _) => decoded.push(byte),
-        }
-        index += 1;
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
 }

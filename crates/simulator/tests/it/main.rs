@@ -4,6 +4,7 @@
 
 mod client;
 mod control;
+mod datto;
 mod faults;
 mod fleet;
 mod login;

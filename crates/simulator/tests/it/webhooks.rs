@@ -15,15 +15,15 @@ const SCANNER: &str = "cjcDvadhELqOJFUFdIbTdfIzpiUwJzSPWvfuOQMI";
 
 /// One request as it came in.
 #[derive(Debug)]
-struct Received {
-    method: String,
-    path: String,
-    headers: BTreeMap<String, String>,
-    body: String,
+pub(crate) struct Received {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
 }
 
 /// Takes one request and answers it as the recorded receiver did.
-async fn receive(listener: &TcpListener) -> Received {
+pub(crate) async fn receive(listener: &TcpListener) -> Received {
     let (mut stream, _) = listener.accept().await.unwrap();
     let text = read_request(&mut stream).await;
     let answer =

@@ -13,6 +13,8 @@ use tokio::net::TcpStream;
 pub(crate) struct Webhook {
     pub(crate) method: String,
     pub(crate) url: String,
+    /// The vendor's `User-Agent`.
+    pub(crate) agent: &'static str,
     pub(crate) headers: Map<String, Value>,
     /// `None` for GET and DELETE.
     pub(crate) body: Option<String>,
@@ -25,7 +27,7 @@ pub(crate) struct Delivered {
     pub(crate) text: String,
 }
 
-/// Tactical waits so long for a receiver.
+/// The vendor that was recorded waits so long for a receiver.
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// Sends it, once.
@@ -85,12 +87,13 @@ impl Target {
 async fn exchange(webhook: &Webhook, target: &Target) -> std::io::Result<Delivered> {
     let mut stream = TcpStream::connect((target.host.as_str(), target.port)).await?;
     let mut head = format!(
-        "{} {} HTTP/1.1\r\nHost: {}:{}\r\nUser-Agent: python-requests/2.34.0\r\n\
+        "{} {} HTTP/1.1\r\nHost: {}:{}\r\nUser-Agent: {}\r\n\
          Accept-Encoding: gzip, deflate, br\r\nAccept: */*\r\nConnection: keep-alive\r\n",
         webhook.method.to_uppercase(),
         target.path,
         target.host,
-        target.port
+        target.port,
+        webhook.agent
     );
     for (name, value) in &webhook.headers {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
