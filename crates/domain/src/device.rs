@@ -79,6 +79,9 @@ pub struct DeviceFacts {
     /// Custom fields by name (by number where the name may not be read).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub custom_fields: BTreeMap<String, serde_json::Value>,
+    /// More that only this RMM tells, in its own words: name → value (antivirus, warranty, a link to its page).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub more: BTreeMap<String, Vec<String>>,
 }
 
 /// What moves: written set-based into a narrow table, outside the content hash.

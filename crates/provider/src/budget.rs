@@ -71,6 +71,12 @@ pub trait Budget: Send + Sync {
     /// The RMM refused for too many requests, or shuts us out: nobody sends anything for so long. `problem` is the
     /// sentence that whoever asks meanwhile gets.
     async fn pause(&self, wait: Duration, problem: &Problem);
+
+    /// How long ago the RMM last refused for too many requests, if that is known: some say no more than "forbidden"
+    /// to those who went on, and only this tells it from a right that is missing.
+    async fn refused_ago(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// For an RMM without a limit, and for tests.

@@ -1,4 +1,5 @@
-//! The present, for one-time codes only: everything else takes its time from the caller or from an answer.
+//! The present, for one-time codes and for the end of tokens that only tell how long they live: everything else takes
+//! its time from the caller or from an answer.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

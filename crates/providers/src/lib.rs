@@ -4,13 +4,26 @@
 //! its descriptor. A provider sees neither the database nor HTTP routes of ours.
 
 mod clock;
+mod facts;
+mod json;
+mod pasted;
+mod reject;
+
+pub mod datto_rmm;
 pub mod tacticalrmm;
+
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod mutate;
 
 use provider::Provider;
 
 /// Every RMM that can be connected, in the order in which they are offered.
 pub fn all() -> &'static [&'static dyn Provider] {
-    &[&tacticalrmm::TacticalRmm]
+    &[&tacticalrmm::TacticalRmm, &datto_rmm::DattoRmm]
 }
 
 /// The provider of this id.

@@ -10,7 +10,6 @@ mod check;
 mod hardware;
 mod inventory;
 mod normalize;
-mod reject;
 mod sentences;
 mod url;
 mod wire;

@@ -11,9 +11,10 @@ use provider::DetailRecord;
 use serde_json::value::RawValue;
 
 use super::{
-    normalize::{identity, known},
+    normalize::known,
     wire::{AgentDetail, Disk, WmiNetwork},
 };
+use crate::facts::identity;
 
 const GIGABYTE: u64 = 1 << 30;
 

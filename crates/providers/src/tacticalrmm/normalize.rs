@@ -5,22 +5,22 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
 };
 
 use domain::{
-    Time,
     asset::AssetType,
-    device::{DeviceFacts, MAX_LIST, MAX_TEXT_CHARS, Presence, clean_text},
+    device::{DeviceFacts, MAX_LIST, Presence, clean_text},
     organization::OrganizationSite,
     status::Status,
 };
 use provider::{DeviceLocation, DeviceRecord, Dictionary, OrganizationRecord, RejectedRow};
 use serde_json::value::RawValue;
 
-use super::{
-    reject,
-    wire::{AgentPlace, AgentRow, ClientRow, CustomFieldRow, CustomFieldValue, Texts, object},
+use super::wire::{AgentPlace, AgentRow, ClientRow, CustomFieldRow, CustomFieldValue, Texts, object};
+use crate::{
+    facts::{clean, identifies_a_machine, identity, whole_second},
+    reject::RowShape,
 };
 
 /// What Tactical writes where it knows nothing (API, section 4.2, recorded 21 November 2026).
@@ -36,8 +36,17 @@ const UNKNOWN_WORDS: &[&str] = &[
     "-",
 ];
 
-/// The last second that has a four-digit year.
-const LAST_SECOND: f64 = 253_402_300_799.0;
+const ROW: RowShape = RowShape {
+    id: "agent_id",
+    name: "hostname",
+    is_readable: |text| object::<AgentRow<'_>>(text).is_ok(),
+    wanted: |name| match name {
+        "agent_id" | "hostname" => "a text",
+        "cpu_model" | "physical_disks" => "a list of texts",
+        "custom_fields" => "a list of objects",
+        _ => "a single value",
+    },
+};
 
 /// A readable row of `GET /agents/`.
 pub(crate) struct ListedDevice {
@@ -50,7 +59,7 @@ pub(crate) struct ListedDevice {
 pub(crate) fn device(raw: Box<RawValue>, dictionary: &Dictionary) -> Result<ListedDevice, RejectedRow> {
     let row: AgentRow<'_> = match object(raw.get()) {
         Ok(row) => row,
-        Err(error) => return Err(reject::row(&raw, &error)),
+        Err(error) => return Err(ROW.reject(&raw, &error)),
     };
     let Some(external_id) = identity(row.agent_id.as_str()) else {
         let name = known(row.hostname.as_str());
@@ -90,6 +99,7 @@ fn facts(row: &AgentRow<'_>, external_id: &str, dictionary: &Dictionary) -> Devi
         patches_pending: row.has_patches_pending.0,
         maintenance: row.maintenance_mode.0,
         custom_fields: custom_fields(row.custom_fields.as_deref().unwrap_or_default(), dictionary),
+        more: BTreeMap::new(),
     }
 }
 
@@ -105,27 +115,10 @@ fn presence(row: &AgentRow<'_>) -> Presence {
     }
 }
 
-/// An id as it is written: opaque, so only blanks around it are taken off.
-pub(crate) fn identity(text: Option<&str>) -> Option<String> {
-    let id = text?.trim();
-    (!id.is_empty()).then(|| id.to_owned())
-}
-
 /// A text unless it is one of Tactical's words for unknown.
 pub(crate) fn known(text: Option<&str>) -> Option<String> {
     let trimmed = text?.trim();
     if is_unknown(trimmed) { None } else { clean(trimmed) }
-}
-
-/// [`clean_text`], with a short way for the plain ASCII that nearly all of it is: this runs fifteen times a row.
-fn clean(text: &str) -> Option<String> {
-    let text = text.trim();
-    let is_plain = text.len() <= MAX_TEXT_CHARS && text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-    match (is_plain, text) {
-        (true, "") => None,
-        (true, plain) => Some(plain.to_owned()),
-        (false, other) => clean_text(other),
-    }
 }
 
 fn is_unknown(text: &str) -> bool {
@@ -164,20 +157,6 @@ fn lan_ips(joined: &str) -> Vec<String> {
         }
     }
     ips
-}
-
-fn identifies_a_machine(ip: IpAddr) -> bool {
-    let link_local = matches!(ip, IpAddr::V6(v6) if is_link_local(v6));
-    !(link_local || ip.is_loopback() || ip.is_unspecified() || ip.is_multicast())
-}
-
-fn is_link_local(ip: Ipv6Addr) -> bool {
-    ip.segments()[0] & 0xffc0 == 0xfe80
-}
-
-fn whole_second(epoch_seconds: f64) -> Option<Time> {
-    let sane = epoch_seconds > 0.0 && epoch_seconds < LAST_SECOND;
-    sane.then(|| Time(epoch_seconds.round() as i64 * 1_000))
 }
 
 fn custom_fields(

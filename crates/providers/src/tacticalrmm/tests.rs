@@ -1,6 +1,7 @@
 //! Recorded traffic in, canonical records and sentences out.
 
 mod check;
+mod contract;
 mod fake;
 mod mutated;
 mod records;

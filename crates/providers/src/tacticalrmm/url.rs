@@ -3,36 +3,19 @@
 //! Tactical's API is always at the root of its host, so whatever stands after the host is left out, and said so.
 //! Nothing is changed silently, and a guess is only offered.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv4Addr;
 
 use ::url::{Host, Url};
 use provider::{Problem, ReadUrl};
 
 use super::sentences;
+use crate::pasted::{self, Pasted};
 
 /// First labels of Tactical's other hosts: the dashboard and MeshCentral.
 const OTHER_HOSTS: &[&str] = &["rmm", "mesh", "dashboard"];
 
-/// Marks that surround an address in mails, chats and documents.
-const WRAPPING: &[char] =
-    &['"', '\'', '`', '<', '>', '(', ')', '[', ']', '“', '”', '‘', '’', '«', '»', ',', ';', '*'];
-
 pub(super) fn read_url(pasted: &str) -> Result<ReadUrl, Problem> {
-    let mut notes = Vec::new();
-    let text = pick(pasted, &mut notes)?;
-    let (scheme, rest) = split_scheme(&text)?;
-    if authority(rest).contains('@') {
-        return Err(sentences::url_userinfo());
-    }
-    let scheme = scheme.unwrap_or_else(|| {
-        notes.push("Added `https://`.".to_owned());
-        "https"
-    });
-    let mut url = parse(scheme, rest)?;
-    if url.port_or_known_default() == Some(0) {
-        return Err(sentences::url_unreadable());
-    }
-    drop_final_dot(&mut url, &mut notes)?;
+    let Pasted { mut url, mut notes } = pasted::read(pasted, is_key).map_err(sentences::no_address)?;
     drop_path(&mut url, &mut notes);
     if matches!(url.host(), Some(Host::Ipv4(_) | Host::Ipv6(_))) {
         notes.push(
@@ -44,89 +27,8 @@ pub(super) fn read_url(pasted: &str) -> Result<ReadUrl, Problem> {
     Ok(ReadUrl { url, notes, warning })
 }
 
-/// The address inside what was pasted, without the marks around it.
-fn pick(pasted: &str, notes: &mut Vec<String>) -> Result<String, Problem> {
-    let visible: String =
-        pasted.chars().map(|c| if c.is_control() || is_invisible(c) { ' ' } else { c }).collect();
-    let words: Vec<&str> = visible.split_whitespace().map(unwrap).filter(|word| !word.is_empty()).collect();
-    let looks_right = |word: &&&str| word.contains("://") || word.contains('.') || **word == "localhost";
-    let chosen = match words.as_slice() {
-        [] => return Err(sentences::url_empty()),
-        [only] => only,
-        several => {
-            let found =
-                several.iter().find(|word| word.contains("://")).or_else(|| several.iter().find(looks_right));
-            notes.push("Left out the text around the address.".to_owned());
-            found.ok_or_else(sentences::url_unreadable)?
-        }
-    };
-    if is_key(chosen) {
-        return Err(sentences::url_is_key());
-    }
-    Ok((*chosen).to_owned())
-}
-
-/// Brackets belong to an IPv6 address unless they enclose everything else.
-fn unwrap(word: &str) -> &str {
-    let unwrapped = word.trim_matches(|c| WRAPPING.contains(&c) && c != '[' && c != ']');
-    if unwrapped.contains("::") { unwrapped } else { unwrapped.trim_matches(WRAPPING) }
-}
-
-/// Blanks of no width, which come along when text is copied from pages.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{00ad}')
-}
-
 fn is_key(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
-}
-
-fn split_scheme(text: &str) -> Result<(Option<&'static str>, &str), Problem> {
-    let lower = text.to_ascii_lowercase();
-    for (prefix, scheme) in [("https:", "https"), ("http:", "http")] {
-        // `https:/api…` and `https:api…` are slips of the hand, `https:8443` would be a host with a port.
-        let rest = text.get(prefix.len()..).unwrap_or_default();
-        let is_port = !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit());
-        if lower.starts_with(prefix) && !is_port {
-            return Ok((Some(scheme), rest.trim_start_matches(['/', '\\'])));
-        }
-    }
-    if let Some((other, _)) = lower.split_once("://") {
-        let word: String = other.chars().filter(char::is_ascii_alphanumeric).take(20).collect();
-        return Err(sentences::url_scheme(&word));
-    }
-    Ok((None, text.trim_start_matches(['/', '\\'])))
-}
-
-/// Host and port, with whatever stands before an `@`.
-fn authority(rest: &str) -> &str {
-    rest.split(['/', '\\', '?', '#']).next().unwrap_or(rest)
-}
-
-fn parse(scheme: &str, rest: &str) -> Result<Url, Problem> {
-    let host = authority(rest);
-    let after = rest.get(host.len()..).unwrap_or_default();
-    let text = match host.parse::<Ipv6Addr>() {
-        Ok(bare) => format!("{scheme}://[{bare}]{after}"),
-        Err(_) => format!("{scheme}://{rest}"),
-    };
-    let url = Url::parse(&text).map_err(|_| sentences::url_unreadable())?;
-    match url.host() {
-        Some(Host::Domain(name)) if name.trim_matches('.').is_empty() => Err(sentences::url_unreadable()),
-        Some(_) => Ok(url),
-        None => Err(sentences::url_unreadable()),
-    }
-}
-
-fn drop_final_dot(url: &mut Url, notes: &mut Vec<String>) -> Result<(), Problem> {
-    let Some(Host::Domain(name)) = url.host() else { return Ok(()) };
-    if !name.ends_with('.') {
-        return Ok(());
-    }
-    let without = name.trim_end_matches('.').to_owned();
-    url.set_host(Some(&without)).map_err(|_| sentences::url_unreadable())?;
-    notes.push("Left out the dot at the end of the name.".to_owned());
-    Ok(())
 }
 
 fn drop_path(url: &mut Url, notes: &mut Vec<String>) {

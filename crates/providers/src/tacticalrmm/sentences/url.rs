@@ -2,7 +2,20 @@
 
 use provider::{Offer, Problem};
 
+use crate::pasted::NoAddress;
+
 const EXAMPLE: &str = "Enter the address of Tactical's API, like `https://api.example.com`.";
+
+/// The sentence for what was pasted.
+pub(crate) fn no_address(why: NoAddress) -> Problem {
+    match why {
+        NoAddress::Empty => url_empty(),
+        NoAddress::Unreadable => url_unreadable(),
+        NoAddress::Scheme(scheme) => url_scheme(&scheme),
+        NoAddress::Userinfo => url_userinfo(),
+        NoAddress::Key => url_is_key(),
+    }
+}
 
 pub(crate) fn url_empty() -> Problem {
     Problem::new("url_empty", "The address is empty.", EXAMPLE)

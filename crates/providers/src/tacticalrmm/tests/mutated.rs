@@ -4,6 +4,7 @@ use provider::Dictionary;
 use serde_json::value::RawValue;
 
 use super::recorded_body;
+use crate::mutate::{Random, mutate};
 use crate::tacticalrmm::{
     hardware,
     inventory::read_rows,
@@ -11,59 +12,6 @@ use crate::tacticalrmm::{
     url::read_url,
     wire::{self, AgentDetail, BetaPage, ClientRow, CustomFieldRow, Login},
 };
-
-/// A small generator: the same mutations every time.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % limit.max(1)
-    }
-}
-
-const PIECES: &[&str] = &[
-    "null",
-    "[]",
-    "{}",
-    "\"\"",
-    "-1",
-    "1e999",
-    "true",
-    "\"\\ud800\"",
-    "[[[[",
-    "}",
-    "\u{0}",
-    ",",
-    "99999999999999999999",
-    "\"None\"",
-    "{\"MACAddress\":",
-    "ü",
-];
-
-fn mutate(body: &str, random: &mut Random) -> Vec<u8> {
-    let mut bytes = body.as_bytes().to_vec();
-    for _ in 0..=random.below(4) {
-        let at = random.below(bytes.len());
-        match random.below(4) {
-            0 => bytes.truncate(at),
-            1 => {
-                let piece = PIECES[random.below(PIECES.len())];
-                bytes.splice(at..at, piece.bytes());
-            }
-            2 => {
-                let end = (at + random.below(40)).min(bytes.len());
-                bytes.drain(at..end);
-            }
-            _ => {
-                if let Some(byte) = bytes.get_mut(at) {
-                    *byte = u8::try_from(random.below(256)).unwrap();
-                }
-            }
-        }
-    }
-    bytes
-}
 
 /// Everything a body can reach.
 fn swallow(bytes: &[u8]) {
