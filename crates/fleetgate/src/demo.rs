@@ -1,13 +1,8 @@
 //! `fleetgate demo`: a server with simulated RMMs in the same process, connected and synced, on loopback only.
 
-use std::{
-    fs,
-    io::Write,
-    net::{Ipv4Addr, SocketAddr},
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
-    time::Duration,
-};
+mod rmm;
+
+use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
 use domain::{
     Ctx,
@@ -18,17 +13,14 @@ use domain::{
     sync::{RunKind, RunState},
 };
 use outbound::AllowRule;
+use rmm::{Rmm, Rmms};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use service::{
     Services,
     account::{FIRST_TENANT, NewAccount, TokenRequest},
     integration::Draft,
-    organization::{MappingChange, MappingTarget, OrganizationFilter},
-};
-use simulator::{
-    fleet::{FleetSpec, Mode},
-    tacticalrmm,
+    organization::{MappingChange, MappingTarget, OrganizationFilter, OrganizationView},
 };
 use store::people::InstallationKind;
 
@@ -39,8 +31,8 @@ use crate::{
     output::Output,
 };
 
-/// Organizations left unmapped, so that there is something to do.
-const UNMAPPED: usize = 3;
+/// From this score on a site of the second RMM is taken for a client that the first one has.
+const SAME_CLIENT_SCORE: u8 = 80;
 
 /// Longest wait for the first sync.
 const FIRST_SYNC: Duration = Duration::from_secs(600);
@@ -61,42 +53,34 @@ pub(crate) async fn run(args: &DemoArgs, config: &Config, output: &Output) -> Re
     }
     boot::start_log(config);
     let summary = config.data_dir.join("demo.json");
-    let simulated = start_simulator(args).await?;
-    let allow = allow_only(simulated.url())?;
+    let rmms = Rmms::start(args).await?;
+    let allow = allow_only(&rmms.urls())?;
     let node = Node::start(config, InstallationKind::Demo, allow).await?;
     // A file of an earlier run would tell of a server that is not there. Only now is it certain that none is.
     let _was_not_there = fs::remove_file(&summary);
     let login = make_login(&node.services).await?;
-    output.note("Connecting the simulated RMM and reading its machines …");
-    let integration = connect(&node.services, &simulated).await?;
-    first_sync(&node.services, integration).await?;
+    output.note("Connecting two simulated RMMs and reading their machines …");
+    for rmm in rmms.list() {
+        let integration = connect(&node.services, &rmm).await?;
+        first_sync(&node.services, integration, rmm.left_unmapped).await?;
+    }
     let url = node.url.clone();
-    write_summary(&summary, &url, &login, &simulated)?;
+    write_summary(&summary, &url, &login, &rmms)?;
     announce(output, &url, &login, &summary)?;
     node.run_until_asked_to_stop().await?;
     let _was_not_there = fs::remove_file(&summary);
-    simulated.shutdown().await;
+    rmms.shutdown().await;
     Ok(Exit::Ok)
 }
 
-async fn start_simulator(args: &DemoArgs) -> Result<tacticalrmm::Server, Failure> {
-    let fleet = FleetSpec { seed: 7, agents: args.agents as usize, clients: args.clients as usize };
-    let mode = if args.living { Mode::Living { period: Duration::from_secs(20) } } else { Mode::Frozen };
-    let config = tacticalrmm::Config {
-        fleet,
-        mode,
-        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        ..tacticalrmm::Config::default()
-    };
-    tacticalrmm::start(config).await.map_err(|error| Failure::io("the simulated RMM did not start", &error))
-}
-
 /// The demo may reach its simulators and nothing else.
-fn allow_only(url: &str) -> Result<Vec<AllowRule>, Failure> {
-    let authority = url.trim_start_matches("http://").trim_end_matches('/');
-    let port = authority.rsplit_once(':').map_or("80", |(_, port)| port);
-    let rule = format!("127.0.0.1/32:{port}").parse();
-    Ok(vec![rule.map_err(|error| Failure::usage(format!("{error}")))?])
+fn allow_only(urls: &[&str]) -> Result<Vec<AllowRule>, Failure> {
+    let rule = |url: &&str| {
+        let authority = url.trim_start_matches("http://").trim_end_matches('/');
+        let port = authority.rsplit_once(':').map_or("80", |(_, port)| port);
+        format!("127.0.0.1/32:{port}").parse().map_err(|error| Failure::usage(format!("{error}")))
+    };
+    urls.iter().map(rule).collect()
 }
 
 async fn make_login(services: &Services) -> Result<Login, Failure> {
@@ -149,51 +133,56 @@ fn ctx() -> Ctx {
     Ctx { tenant: TenantId(1), actor, request_id: "demo".to_owned(), now: service::now() }
 }
 
-async fn connect(services: &Services, simulated: &tacticalrmm::Server) -> Result<IntegrationId, Failure> {
-    let draft = || {
-        let key = SecretString::from(simulated.accounts().api_key.clone());
-        Draft {
-            provider: Some("tacticalrmm".to_owned()),
-            name: Some("Simulated Tactical RMM".to_owned()),
-            url: Some(simulated.url().to_owned()),
-            auth_mode: Some("api_key".to_owned()),
-            fields: [("tacticalrmm_api_key".to_owned(), key)].into(),
-            settings: Some(json!({ "allow_plain_http": true })),
-            ..Draft::default()
-        }
-    };
+async fn connect(services: &Services, rmm: &Rmm) -> Result<IntegrationId, Failure> {
     let known = services.integrations.list(&ctx()).await.map_err(service_failure)?;
-    let view = match known.into_iter().next() {
-        None => services.integrations.create(&ctx(), draft()).await,
+    let known = known.into_iter().find(|view| view.integration.provider == rmm.provider);
+    let view = match known {
+        None => services.integrations.create(&ctx(), rmm.draft()).await,
         // The simulator of an earlier run had another port and another key.
         Some(view) if view.integration.is_active => {
-            let patch = Draft { provider: None, ..draft() };
+            let patch = Draft { provider: None, ..rmm.draft() };
             services.integrations.update(&ctx(), view.integration.id, patch, None).await
         }
         Some(view) => {
-            let patch = Draft { provider: None, ..draft() };
+            let patch = Draft { provider: None, ..rmm.draft() };
             services.integrations.reconnect(&ctx(), view.integration.id, patch).await
         }
     };
     Ok(view.map_err(service_failure)?.integration.id)
 }
 
-async fn first_sync(services: &Services, integration: IntegrationId) -> Result<(), Failure> {
+async fn first_sync(
+    services: &Services,
+    integration: IntegrationId,
+    left_unmapped: usize,
+) -> Result<(), Failure> {
     run_to_end(services, integration, RunKind::Organizations).await?;
     let filter = OrganizationFilter { integration_id: Some(integration), ..OrganizationFilter::default() };
     let page = PageRequest { limit: 5_000, cursor: None };
-    let found = services.organizations.list(&ctx(), filter, false, page).await.map_err(service_failure)?;
+    let found = services.organizations.list(&ctx(), filter, true, page).await.map_err(service_failure)?;
     let is_first_time = found.items.iter().all(|view| view.organization.client_id.is_none());
     if is_first_time {
-        let mapped = found.items.len().saturating_sub(UNMAPPED).max(1);
-        for view in found.items.iter().take(mapped) {
-            let target = Some(MappingTarget::NewClient { name: None });
-            let change = MappingChange { target, auto_sync: Some(true) };
-            let changed = services.organizations.change(&ctx(), view.organization.id, change).await;
-            changed.map_err(service_failure)?;
-        }
+        map(services, &found.items, left_unmapped).await?;
     }
     run_to_end(services, integration, RunKind::Devices).await
+}
+
+/// Maps each organization to the client that it surely is, others to new clients, and leaves the last of these unmapped.
+async fn map(services: &Services, found: &[OrganizationView], left_unmapped: usize) -> Result<(), Failure> {
+    let (known, mut new): (Vec<_>, Vec<_>) = found.iter().partition(|view| same_client(view).is_some());
+    new.truncate(new.len().saturating_sub(left_unmapped).max(usize::from(known.is_empty())));
+    for view in known.into_iter().chain(new) {
+        let target = same_client(view).unwrap_or(MappingTarget::NewClient { name: None });
+        let change = MappingChange { target: Some(target), auto_sync: Some(true) };
+        let changed = services.organizations.change(&ctx(), view.organization.id, change).await;
+        changed.map_err(service_failure)?;
+    }
+    Ok(())
+}
+
+fn same_client(view: &OrganizationView) -> Option<MappingTarget> {
+    let best = view.suggestions.first().filter(|best| best.score >= SAME_CLIENT_SCORE)?;
+    Some(MappingTarget::Client(best.client_id))
 }
 
 async fn run_to_end(services: &Services, integration: IntegrationId, kind: RunKind) -> Result<(), Failure> {
@@ -218,20 +207,11 @@ async fn run_to_end(services: &Services, integration: IntegrationId, kind: RunKi
 }
 
 /// Written beside and renamed into place, so that whoever waits for it never reads half of it.
-fn write_summary(
-    path: &Path,
-    url: &str,
-    login: &Login,
-    simulated: &tacticalrmm::Server,
-) -> Result<(), Failure> {
-    let accounts = simulated.accounts();
+fn write_summary(path: &Path, url: &str, login: &Login, rmms: &Rmms) -> Result<(), Failure> {
     let summary = json!({
         "url": url, "email": login.email, "password": login.password.expose_secret(),
         "token": login.token.expose_secret(),
-        "simulators": { "tacticalrmm": {
-            "url": simulated.url(), "api_key": accounts.api_key, "username": accounts.username,
-            "password": accounts.password, "totp_secret": accounts.totp_secret, "control_url": simulated.control_url(),
-        } }
+        "simulators": rmms.summary(),
     });
     let failed = |error| Failure::io(&format!("cannot write `{}`", path.display()), &error);
     let draft = path.with_extension("json.new");
@@ -245,7 +225,10 @@ fn write_summary(
 
 fn announce(output: &Output, url: &str, login: &Login, summary: &Path) -> Result<(), Failure> {
     output.line("")?;
-    output.line("Fleetgate demo is ready. Everything in it is made up.")?;
+    output.line(
+        "Fleetgate demo is ready. Everything in it is made up: a Tactical RMM and a Datto RMM, which have",
+    )?;
+    output.line("many machines in common.")?;
     output.line("")?;
     output.line(&format!("  Address   {url}"))?;
     output.line(&format!("  E-mail    {}", login.email))?;
@@ -258,7 +241,7 @@ fn announce(output: &Output, url: &str, login: &Login, summary: &Path) -> Result
     output.line("  fleetgate assets list")?;
     output.line("")?;
     output.line(&format!(
-        "All logins, the simulator's too, are in {}. Ctrl-C ends the demo.",
+        "All logins, those of the simulated RMMs too, are in {}. Ctrl-C ends the demo.",
         summary.display()
     ))?;
     Ok(())

@@ -16,6 +16,7 @@ pub(crate) mod rig;
 pub(crate) mod system;
 
 mod api;
+mod limited;
 mod raw;
 mod start;
 mod sync;

@@ -18,10 +18,10 @@ pub(crate) struct ServeArgs {
 /// `fleetgate demo`.
 #[derive(Args, Debug)]
 pub(crate) struct DemoArgs {
-    /// Simulated machines.
+    /// Simulated machines of each RMM.
     #[arg(long, value_name = "N", default_value_t = 240, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) agents: u32,
-    /// Simulated clients.
+    /// Simulated clients of the first RMM.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=2_000))]
     pub(crate) clients: u32,
     /// Let machines come, go and change while the demo runs.

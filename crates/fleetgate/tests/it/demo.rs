@@ -29,22 +29,31 @@ async fn the_demo_is_ready_to_look_around() {
     let text = |path: &str| {
         summary.pointer(path).and_then(Value::as_str).unwrap_or_else(|| panic!("no {path}")).to_owned()
     };
-    let simulator = ["url", "api_key", "username", "password", "totp_secret", "control_url"];
-    for key in simulator {
-        assert!(!text(&format!("/simulators/tacticalrmm/{key}")).is_empty());
+    let first: &[&str] = &["url", "api_key", "username", "password", "totp_secret", "control_url"];
+    let second: &[&str] = &["url", "api_key", "api_secret", "control_url"];
+    for (rmm, keys) in [("tacticalrmm", first), ("datto_rmm", second)] {
+        for key in keys {
+            assert!(!text(&format!("/simulators/{rmm}/{key}")).is_empty());
+        }
     }
     let api = server.api(text("/token").as_str());
     assert_eq!(api.get("/me").await["user"]["email"], text("/email"));
     let assets = api.get("/assets").await["total"].as_u64().unwrap();
-    assert!((20..60).contains(&assets), "synced, and something is left to map: {assets}");
-    assert_eq!(api.get("/organizations?state=unmapped").await["total"], 3);
+    assert!((50..120).contains(&assets), "synced, and something is left to map: {assets}");
+    assert_eq!(
+        api.get("/organizations?state=unmapped").await["total"],
+        4,
+        "three of one RMM, one of the other"
+    );
+    assert_eq!(api.get("/integrations").await["items"].as_array().unwrap().len(), 2);
     let login = serde_json::json!({ "email": text("/email"), "password": text("/password") });
     assert_eq!(server.api(None).post("/session", &login).await.status, 200);
     let log = server.log();
-    for secret in
-        ["/token", "/password", "/simulators/tacticalrmm/api_key", "/simulators/tacticalrmm/password"]
-    {
-        assert!(!log.contains(&text(secret)), "{secret} stands in the log");
+    let secrets =
+        ["tacticalrmm/api_key", "tacticalrmm/password", "datto_rmm/api_key", "datto_rmm/api_secret"];
+    let secrets = secrets.map(|secret| format!("/simulators/{secret}"));
+    for secret in ["/token", "/password"].into_iter().chain(secrets.iter().map(String::as_str)) {
+        assert!(!log.contains(&text(secret)), "`{secret}` stands in the log");
     }
 
     let busy = home.run(&["demo", "--listen", "127.0.0.1:0", "--data-dir", "demo-data"], "").ends_with(5);

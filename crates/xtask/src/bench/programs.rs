@@ -130,6 +130,7 @@ impl Home {
             .env("FLEETGATE_DATA_DIR", self.data())
             .env("FLEETGATE_LISTEN", "127.0.0.1:0")
             .env("FLEETGATE_OUTBOUND_ALLOW", "127.0.0.1/32")
+            .env("FLEETGATE_OUTBOUND_RMM_HOSTS", "127.0.0.1")
             .env("FLEETGATE_LOG_LEVEL", "warn")
             .envs(self.more.iter().map(|(name, value)| (*name, value)))
             .current_dir(self.folder.path());
@@ -256,14 +257,17 @@ pub(crate) struct Simulator {
     child: Child,
     pub(crate) url: String,
     pub(crate) control_url: String,
-    pub(crate) api_key: String,
+    /// Route of its look at one device, in the words of its faults.
+    pub(crate) detail_route: String,
+    /// All that it told: keys, accounts.
+    told: Value,
 }
 
 impl Simulator {
-    /// One of a kind, which is the id of a provider.
-    pub(crate) fn start(kind: &str, agents: usize) -> Result<Self> {
+    /// One of a kind, which is the id of a provider; every answer takes `delay_ms` at least.
+    pub(crate) fn start(kind: &str, agents: usize, delay_ms: u64) -> Result<Self> {
         let mut command = Command::new(program("simulator")?);
-        command.args([kind, "--agents", &agents.to_string()]);
+        command.args([kind, "--agents", &agents.to_string(), "--delay-ms", &delay_ms.to_string()]);
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -275,13 +279,20 @@ impl Simulator {
         }
         let told: Value = serde_json::from_str(&line).unwrap_or_default();
         let text = |name: &str| told[name].as_str().map(str::to_owned);
-        match (text("url"), text("control_url"), text("api_key")) {
-            (Some(url), Some(control_url), Some(api_key)) => Ok(Self { child, url, control_url, api_key }),
+        match (text("url"), text("control_url"), text("detail_route")) {
+            (Some(url), Some(control_url), Some(detail_route)) => {
+                Ok(Self { child, url, control_url, detail_route, told })
+            }
             _ => {
                 end(&mut child);
                 bail!("the simulator did not start")
             }
         }
+    }
+
+    /// The value of a provider's field, which is called as the simulator calls it, behind the provider's id.
+    pub(crate) fn field(&self, kind: &str, name: &str) -> Option<&str> {
+        self.told[name.strip_prefix(kind)?.strip_prefix('_')?].as_str()
     }
 }
 

@@ -19,9 +19,21 @@ const RUN_LIMIT: Duration = Duration::from_secs(1_800);
 /// Between two looks at a run.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// What the simulated RMM answers slowly while a list pass is measured: the look at one device, so that the
-/// detail run that follows a list pass waits at its first call.
-const DETAIL_ROUTE: &str = "/agents/<agent_id>/";
+/// Which simulated RMM to measure with.
+pub(crate) struct Wanted<'a> {
+    /// Id of its provider; without it, one that does not limit requests.
+    pub(crate) provider: Option<&'a str>,
+    pub(crate) agents: usize,
+    /// What every answer of it takes at least.
+    pub(crate) delay_ms: u64,
+}
+
+/// How many requests an RMM takes in a rolling window from all who use an account.
+#[derive(Clone, Copy)]
+pub(crate) struct RateLimit {
+    pub(crate) window_s: u64,
+    pub(crate) reads: u64,
+}
 
 pub(crate) struct Rig {
     pub(crate) server: Server,
@@ -32,8 +44,10 @@ pub(crate) struct Rig {
     pub(crate) fields: Value,
     pub(crate) token: String,
     pub(crate) home: Home,
-    /// Kept for its drop: it ends the program.
-    _simulator: Simulator,
+    /// Of the RMM, where it has one.
+    pub(crate) rate_limit: Option<RateLimit>,
+    /// Its drop ends the program.
+    simulator: Simulator,
 }
 
 /// A run as REST tells it.
@@ -50,15 +64,23 @@ pub(crate) struct Run {
 impl Rig {
     /// Server up, RMM connected, every organization mapped to a client of its own; no device known yet.
     pub(crate) fn start(home: Home, agents: usize) -> Result<Self> {
+        Self::start_with(home, &Wanted { provider: None, agents, delay_ms: 0 })
+    }
+
+    /// The same with a certain RMM.
+    pub(crate) fn start_with(home: Home, wanted: &Wanted<'_>) -> Result<Self> {
         let server = Server::start(&home)?;
         let token = home.sign_up()?;
         let mut api = Client::new(&server.url, Some(&token))?;
-        let provider = first(&api.get("/api/v1/providers")?["items"], "provider")?;
+        let provider = provider(&api.get("/api/v1/providers")?["items"], wanted.provider)?;
         let kind = text(&provider["id"])?;
-        let simulator = Simulator::start(&kind, agents)?;
+        let limit = |name: &str| provider["rate_limit"][name].as_u64();
+        let rate_limit = limit("window_s").zip(limit("reads"));
+        let rate_limit = rate_limit.map(|(window_s, reads)| RateLimit { window_s, reads });
+        let simulator = Simulator::start(&kind, wanted.agents, wanted.delay_ms)?;
         let control = Client::new(&simulator.control_url, None)?;
         let (integration, fields) = connect(&mut api, &provider, &simulator)?;
-        let mut rig = Self { server, api, control, integration, fields, token, home, _simulator: simulator };
+        let mut rig = Self { server, api, control, integration, fields, token, home, rate_limit, simulator };
         let run = rig.sync("organizations")?;
         if run.state != "succeeded" {
             bail!("organizations were not read: {}", run.state);
@@ -120,21 +142,32 @@ impl Rig {
 
     /// Keeps detail runs at their first call until [`Rig::release_details`].
     pub(crate) fn hold_details(&mut self) -> Result<()> {
-        let fault = json!([{ "route": DETAIL_ROUTE, "kind": "hang", "millis": 1_000 }]);
+        // Where requests are limited, a run that is held must not use up what the measured one needs.
+        let millis = if self.rate_limit.is_some() { 5_000 } else { 1_000 };
+        let fault = json!([{ "route": self.simulator.detail_route, "kind": "hang", "millis": millis }]);
         self.control.post("/faults", &fault).map(drop)
     }
 
     /// Cancels the detail run that follows a list pass, if there is one, and waits for its end.
     pub(crate) fn release_details(&mut self) -> Result<()> {
-        self.control.send("DELETE", "/faults", None)?;
-        let path = format!("/api/v1/sync-runs?integration_id={}&kind=details&limit=1", self.integration);
-        let runs = self.api.get(&path)?;
-        let Some(id) = runs["items"][0]["id"].as_str() else { return Ok(()) };
-        if self.look(id)?.is_none() {
-            self.api.post(&format!("/api/v1/sync-runs/{id}/cancel"), &Value::Null)?;
-            self.wait_for(id)?;
+        // Let go before it is told to end, it would use up requests that the next pass needs.
+        let ends_first = self.rate_limit.is_some();
+        if !ends_first {
+            self.control.send("DELETE", "/faults", None)?;
         }
-        Ok(())
+        let path = format!("/api/v1/sync-runs?integration_id={}&kind=details&limit=1", self.integration);
+        let run = self.api.get(&path)?["items"][0]["id"].as_str().map(str::to_owned);
+        let going_on = match run {
+            Some(id) => self.look(&id)?.is_none().then_some(id),
+            None => None,
+        };
+        if let Some(id) = &going_on {
+            self.api.post(&format!("/api/v1/sync-runs/{id}/cancel"), &Value::Null)?;
+        }
+        if ends_first {
+            self.control.send("DELETE", "/faults", None)?;
+        }
+        going_on.map_or(Ok(()), |id| self.wait_for(&id).map(drop))
     }
 
     /// SQL statements of the server since its start.
@@ -173,14 +206,33 @@ impl Rig {
 
 fn connect(api: &mut Client, provider: &Value, simulator: &Simulator) -> Result<(String, Value)> {
     let mode = first(&provider["auth_modes"], "way to sign in")?;
-    let field = first(&mode["fields"], "field")?;
-    let fields = json!({ text(&field["name"])?: simulator.api_key });
+    let kind = text(&provider["id"])?;
+    let mut fields = serde_json::Map::new();
+    for field in mode["fields"].as_array().into_iter().flatten() {
+        let name = text(&field["name"])?;
+        if let Some(value) = simulator.field(&kind, &name) {
+            fields.insert(name, value.into());
+        }
+    }
+    let fields = Value::Object(fields);
     let new = json!({
         "provider": provider["id"], "url": simulator.url, "auth_mode": mode["id"],
         "fields": fields,
         "settings": { "allow_plain_http": true, "schedules_enabled": false },
     });
     Ok((text(&api.post("/api/v1/integrations", &new)?["id"])?, fields))
+}
+
+/// The provider of that id; without one, the first that does not limit requests.
+fn provider(list: &Value, wanted: Option<&str>) -> Result<Value> {
+    let providers = list.as_array().map_or(&[][..], Vec::as_slice);
+    let ids: Vec<&str> = providers.iter().filter_map(|provider| provider["id"].as_str()).collect();
+    let is_wanted = |provider: &&Value| match wanted {
+        Some(id) => provider["id"] == id,
+        None => provider["rate_limit"].is_null(),
+    };
+    let found = providers.iter().find(is_wanted).cloned();
+    found.with_context(|| format!("the server knows no such provider; choose one of: {}", ids.join(", ")))
 }
 
 fn first(list: &Value, what: &str) -> Result<Value> {

@@ -13,14 +13,20 @@ use serde_json::json;
 
 use super::programs::{Database, Home, program};
 use super::raw::{self, Raw};
-use super::rig::{Rig, Run};
-use super::{Engine, Engines, rounded, system};
+use super::rig::{Rig, Run, Wanted};
+use super::{Engine, Engines, limited, rounded, system};
 
 #[derive(Args)]
 pub(crate) struct Options {
     /// Simulated machines
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, visible_alias = "devices", default_value_t = 10_000)]
     agents: usize,
+    /// Provider to measure with, by its id [default: one whose RMM does not limit requests]
+    #[arg(long, value_name = "ID")]
+    provider: Option<String>,
+    /// What every answer of the simulated RMM takes at least
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    delay_ms: u64,
     /// Which database
     #[arg(long, value_enum, default_value_t = Engine::Sqlite)]
     engine: Engine,
@@ -66,18 +72,29 @@ struct Line {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let engines = Engines::start(options.engine)?;
     for database in engines.databases("bench_sync")? {
-        let probe = Probe::new(&engines, &database)?;
-        let line = measure(options, Home::new(database)?, &probe)?;
-        println!("{}", serde_json::to_string(&line)?);
+        let engine = database.name();
+        eprintln!("{engine}: a simulated RMM with {} agents …", options.agents);
+        let wanted = Wanted {
+            provider: options.provider.as_deref(),
+            agents: options.agents,
+            delay_ms: options.delay_ms,
+        };
+        let fsyncs_per_s = system::fsyncs_per_s(&std::env::temp_dir())?;
+        let rig = Rig::start_with(Home::new(database.clone())?, &wanted)?;
+        let line = match rig.rate_limit {
+            Some(limit) => serde_json::to_string(&limited::measure(rig, limit, &wanted)?)?,
+            None => {
+                let probe = Probe::new(&engines, &database)?;
+                serde_json::to_string(&measure(options, rig, &probe, fsyncs_per_s)?)?
+            }
+        };
+        println!("{line}");
     }
     Ok(())
 }
 
-fn measure(options: &Options, home: Home, probe: &Probe) -> Result<Line> {
-    let engine = home.database.name();
-    let fsyncs_per_s = system::fsyncs_per_s(&std::env::temp_dir())?;
-    eprintln!("{engine}: a simulated RMM with {} agents …", options.agents);
-    let mut rig = Rig::start(home, options.agents)?;
+fn measure(options: &Options, mut rig: Rig, probe: &Probe, fsyncs_per_s: f64) -> Result<Line> {
+    let engine = rig.home.database.name();
     let organizations = rig.organizations()?;
     let idle = system::memory(rig.server.pid())?.now;
     rig.hold_details()?;
@@ -131,20 +148,20 @@ fn measure(options: &Options, home: Home, probe: &Probe) -> Result<Line> {
     })
 }
 
-fn megabytes(bytes: u64) -> f64 {
+pub(super) fn megabytes(bytes: u64) -> f64 {
     rounded(bytes as f64 / 1e6)
 }
 
 /// A measured list pass.
-struct Pass {
-    took: Duration,
+pub(super) struct Pass {
+    pub(super) took: Duration,
     cpu: Duration,
-    statements: f64,
-    calls: u64,
-    bytes: u64,
+    pub(super) statements: f64,
+    pub(super) calls: u64,
+    pub(super) bytes: u64,
 }
 
-fn pass(rig: &mut Rig, engine: &str, name: &str) -> Result<Pass> {
+pub(super) fn pass(rig: &mut Rig, engine: &str, name: &str) -> Result<Pass> {
     let pid = rig.server.pid();
     let bytes = Bytes::start(rig)?;
     rig.control.post("/counts/reset", &json!({}))?;
