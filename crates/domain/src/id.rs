@@ -107,6 +107,8 @@ typed_ids! {
     RoleId = "rol";
     /// A token for the REST API (kind `user`) or for AI agents (kind `agent`).
     TokenId = "tok";
+    /// A passkey of a person: a second factor.
+    PasskeyId = "pky";
     /// One act in the audit log.
     AuditId = "aud";
     /// A customer of the tenant.

@@ -51,11 +51,17 @@ pub(crate) const TABLE: &[(&str, &str, Access)] = &[
     ("POST",   "/api/v1/session/second-factor", Access::Open), // with a challenge
     ("DELETE", "/api/v1/session", Access::SignedIn),
     ("POST",   "/api/v1/session/step-up", Access::SignedIn),
+    ("POST",   "/api/v1/session/step-up/options", Access::SignedIn),
     ("GET",    "/api/v1/me", Access::SignedIn),
     ("PUT",    "/api/v1/me/password", Access::SignedIn),
     ("POST",   "/api/v1/me/totp", Access::SignedIn),
     ("DELETE", "/api/v1/me/totp", Access::SignedIn),
     ("POST",   "/api/v1/me/totp/confirm", Access::SignedIn),
+    ("GET",    "/api/v1/me/passkeys", Access::SignedIn),
+    ("POST",   "/api/v1/me/passkeys", Access::SignedIn),
+    ("POST",   "/api/v1/me/passkeys/confirm", Access::SignedIn),
+    ("PATCH",  "/api/v1/me/passkeys/{id}", Access::SignedIn),
+    ("DELETE", "/api/v1/me/passkeys/{id}", Access::SignedIn),
     ("POST",   "/api/v1/me/recovery-codes", Access::SignedIn),
     ("GET",    "/api/v1/me/sessions", Access::SignedIn),
     ("DELETE", "/api/v1/me/sessions", Access::SignedIn),
@@ -132,7 +138,12 @@ const LIMITED: [(&str, &str); 2] = [("GET", "/api/v1/me"), ("DELETE", "/api/v1/s
 fn remedy(limit: Limit) -> &'static [(&'static str, &'static str)] {
     match limit {
         Limit::ChangePassword => &[("PUT", "/api/v1/me/password")],
-        Limit::EnrolSecondFactor => &[("POST", "/api/v1/me/totp"), ("POST", "/api/v1/me/totp/confirm")],
+        Limit::EnrolSecondFactor => &[
+            ("POST", "/api/v1/me/totp"),
+            ("POST", "/api/v1/me/totp/confirm"),
+            ("POST", "/api/v1/me/passkeys"),
+            ("POST", "/api/v1/me/passkeys/confirm"),
+        ],
     }
 }
 
@@ -150,7 +161,8 @@ fn check_limit(limit: Option<Limit>, method: &str, path: &str) -> Result<(), Api
         ),
         Limit::EnrolSecondFactor => (
             "second_factor_needed",
-            "your role asks for a second factor; set up an authenticator app first (`POST /api/v1/me/totp`)",
+            "your role asks for a second factor; set up an authenticator app (`POST /api/v1/me/totp`) or a \
+             passkey (`POST /api/v1/me/passkeys`) first",
         ),
     };
     Err(ApiError::new(StatusCode::FORBIDDEN, code, detail))
@@ -265,7 +277,7 @@ mod tests {
     fn a_limited_sign_in_can_mend_that_and_nothing_else() {
         for (limit, code, remedies) in [
             (Limit::ChangePassword, "password_change_needed", 1),
-            (Limit::EnrolSecondFactor, "second_factor_needed", 2),
+            (Limit::EnrolSecondFactor, "second_factor_needed", 4),
         ] {
             let allowed = |row: &&(&str, &str, Access)| match check_limit(Some(limit), row.0, row.1) {
                 Ok(()) => true,

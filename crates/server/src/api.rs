@@ -11,6 +11,7 @@ pub(crate) mod factor;
 pub(crate) mod integration;
 pub(crate) mod integration_view;
 pub(crate) mod organization;
+pub(crate) mod passkey;
 pub(crate) mod proposal;
 pub(crate) mod provider;
 pub(crate) mod role;

@@ -60,7 +60,7 @@ pub(crate) struct Inner {
 impl AppState {
     pub(crate) fn new(app: App, stopping: watch::Receiver<bool>) -> AppState {
         AppState(Arc::new(Inner {
-            services: app.services,
+            services: app.services.served_at(app.options.public_url.as_deref()),
             options: app.options,
             metrics: metrics::install(),
             event_streams: Arc::new(Semaphore::new(MAX_EVENT_STREAMS)),

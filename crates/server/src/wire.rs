@@ -47,6 +47,8 @@ wire_ids! {
     RoleId = "Names a role that the tenant made.";
     /// A sign-in's id.
     SessionId = "Names a sign-in (it lets nobody in).";
+    /// A passkey's id.
+    PasskeyId = "Names a passkey (the authenticator knows it by another).";
     /// The id of an act in the audit log.
     AuditId = "Names an act in the audit log.";
     /// A token's id.

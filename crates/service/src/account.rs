@@ -8,12 +8,15 @@
 
 pub(crate) mod console;
 mod factor;
+mod passkey;
 mod password;
 mod people;
 mod role;
 mod session;
 mod step_up;
 mod token;
+
+use std::sync::Arc;
 
 use domain::{
     Actor, ActorKind, Ctx, Time,
@@ -28,7 +31,7 @@ pub use store::people::{
 use store::{
     Store, StoreError,
     audit::Act,
-    people::{NewUser, Setup, throttle::Admission},
+    people::{ChallengeFor, NewUser, Setup, throttle::Admission},
 };
 use tracing::{info, warn};
 
@@ -36,7 +39,11 @@ use crate::{
     clock,
     error::{Result, ServiceError, named},
 };
-pub use factor::{Challenge, Confirmed, Factor, SignIn, TotpEnrolment};
+pub use factor::{Challenge, Confirmed, Factor, SecondProof, SignIn, TotpEnrolment};
+pub use passkey::{
+    AssertionResponse, ConfirmedPasskey, CreationOptions, NoPasskeys, Passkey, PasskeyDescriptor, Refusal,
+    RegistrationResponse, RelyingParty, RequestOptions,
+};
 use password::Hasher;
 pub use people::UserPatch;
 pub use role::{RoleRequest, RoleWithHolders};
@@ -51,6 +58,7 @@ const MAX_EMAIL_CHARS: usize = 254;
 pub struct Accounts {
     store: Store,
     hasher: Hasher,
+    relying_party: Arc<std::result::Result<RelyingParty, NoPasskeys>>,
 }
 
 /// Somebody who was let in just now.
@@ -127,9 +135,14 @@ pub struct NewAccount {
 }
 
 impl Accounts {
-    /// The use cases on this store.
+    /// The use cases on this store, without passkeys.
     pub fn new(store: Store) -> Accounts {
-        Accounts { store, hasher: Hasher::default() }
+        Accounts { store, hasher: Hasher::default(), relying_party: Arc::new(RelyingParty::at(None)) }
+    }
+
+    /// The same with passkeys for the server at this public address, if there can be any.
+    pub fn served_at(self, public_url: Option<&str>) -> Accounts {
+        Accounts { relying_party: Arc::new(RelyingParty::at(public_url)), ..self }
     }
 
     /// May the first admin still be made?
@@ -218,7 +231,9 @@ impl Accounts {
             return Ok(SignIn::Done(Box::new(self.let_in(user, Some(address), user_agent, now).await?)));
         }
         let (secret, expires_at) = self.store.create_challenge(&user, now).await?;
-        Ok(SignIn::Challenged(Challenge { secret, expires_at, factors }))
+        let purpose = ChallengeFor::SignIn(secret.expose_secret());
+        let passkey = self.request_options(&factor::half_signed_in(&user, now), user.id, purpose).await?;
+        Ok(SignIn::Challenged(Challenge { secret, expires_at, factors, passkey }))
     }
 
     /// For the audit log. An unknown address is work for the database like a known one, and is noted in the first tenant; what

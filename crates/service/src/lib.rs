@@ -88,6 +88,11 @@ impl Services {
         }
     }
 
+    /// The same for a server that people reach at this address: passkeys are bound to it.
+    pub fn served_at(self, public_url: Option<&str>) -> Services {
+        Services { accounts: self.accounts.served_at(public_url), ..self }
+    }
+
     /// What runs the jobs of the queue.
     pub fn handlers(&self) -> Vec<Arc<dyn job::Handler>> {
         sync::RunHandler::all(&self.core)

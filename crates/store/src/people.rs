@@ -12,6 +12,7 @@ mod factor;
 mod installation;
 mod limit;
 mod opaque;
+mod passkey;
 mod role;
 mod session;
 mod step_up;
@@ -22,6 +23,7 @@ pub(crate) mod user;
 pub use challenge::{CHALLENGE_LIFETIME, CHALLENGE_TRIES};
 pub use factor::{Factors, RECOVERY_CODES};
 pub use installation::{FIRST_TENANT, InstallationKind, InstallationState, Setup, SetupState};
+pub use passkey::{ChallengeFor, MAX_PASSKEYS, NewPasskey, Passkey, PasskeyChallenge, Passkeys};
 pub use role::{RoleChange, Roles, SecondFactorRule};
 pub use session::{NewSession, SessionInfo, Sessions};
 pub use step_up::STEP_UP_LIFETIME;
@@ -39,6 +41,7 @@ pub(crate) fn statements() -> Vec<(&'static str, &'static crate::sql::Sql)> {
         factor::ALL,
         installation::ALL,
         limit::ALL,
+        passkey::ALL,
         role::ALL,
         session::ALL,
         step_up::ALL,

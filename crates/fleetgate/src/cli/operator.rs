@@ -239,7 +239,7 @@ pub(crate) enum UserCommand {
         #[arg(long)]
         own_password: bool,
     },
-    /// Remove a lost second factor, and sign the user out everywhere.
+    /// Remove lost second factors, app and passkeys, and sign the user out everywhere.
     ResetSecondFactor {
         /// Whose.
         #[arg(long)]

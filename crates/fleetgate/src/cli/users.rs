@@ -78,7 +78,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "@FILE|-")]
         password: Option<String>,
     },
-    /// Remove another person's lost second factor. Their sign-ins end, and the password lets in again.
+    /// Remove another person's lost second factors, app and passkeys. Their sign-ins end, and the password lets in again.
     ResetSecondFactor {
         /// E-mail address, name or id.
         user: String,

@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 use domain::auth::{Permission, Permissions, Role, TokenKind};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use store::people::{NewToken, NewUser};
+use store::people::{NewPasskey, NewToken, NewUser};
 
 use crate::{
     api::{Answer, Api, escaped},
-    home::{ADMIN, Home, PASSWORD, Server, now, system},
+    home::{ADMIN, Home, Server, now, system},
     rmm,
 };
 
@@ -49,6 +49,7 @@ impl Operation {
         match collection {
             "assets" => "ast",
             "clients" => "cli",
+            "me" if self.path.contains("/passkeys/") => "pky",
             "me" => "ses",
             "roles" => "rol",
             "users" => "usr",
@@ -77,8 +78,8 @@ impl Operation {
             "merge_site" => json!({ "into": site }),
             "reconnect_integration" => json!({ "fields": {} }),
             "set_user_password" => json!({ "password": "no longer theirs" }),
-            "create_site" | "rename_client" | "rename_site" | "update_integration" | "update_role"
-            | "update_user" => {
+            "create_site" | "rename_client" | "rename_passkey" | "rename_site" | "update_integration"
+            | "update_role" | "update_user" => {
                 json!({ "name": "Mine now" })
             }
             "set_role_second_factor" => json!({ "required": true }),
@@ -320,8 +321,7 @@ mod another_tenants_data_is_not_there {
         assert_eq!(ours.sync(integration, "devices", false).await["counts"]["created"], 1);
         let night = json!({ "name": "Night shift", "permissions": ["assets:read"] });
         ours.post("/roles", &night).await.is(201);
-        let signed_in = json!({ "email": ADMIN, "password": PASSWORD });
-        connected.server.api(None).post("/session", &signed_in).await.is(200);
+        add_passkey(&home).await;
         let before = everything(ours).await;
 
         let (token, own_client, own_site) = second_tenant(&home).await;
@@ -366,8 +366,30 @@ mod another_tenants_data_is_not_there {
         (secret.expose_secret().to_owned(), client.to_string(), site.to_string())
     }
 
+    /// A passkey of the admin, who then signs in.
+    async fn add_passkey(home: &Home) {
+        let store = home.store().await;
+        let ctx = system(1);
+        let tenant = store.tenant(&ctx);
+        let admin = tenant.users().find_by_email(ADMIN).await.unwrap().unwrap().id;
+        let key = NewPasskey {
+            rp_id: "fleet.example",
+            credential_id: "aWQ",
+            public_key: "a2V5",
+            algorithm: -7,
+            sign_count: 0,
+            backup_eligible: false,
+            backed_up: false,
+            transports: &[],
+            name: "Laptop",
+        };
+        tenant.passkeys().add(admin, &key).await.unwrap();
+        tenant.sessions().create(admin, None).await.unwrap();
+        store.close().await;
+    }
+
     /// The lists of all that has an id in a path.
-    const LISTS: [&str; 10] = [
+    const LISTS: [&str; 11] = [
         "/integrations",
         "/sync-runs",
         "/organizations",
@@ -378,6 +400,7 @@ mod another_tenants_data_is_not_there {
         "/users",
         "/roles",
         "/me/sessions",
+        "/me/passkeys",
     ];
 
     /// The operation on something that `api` has.
@@ -385,6 +408,7 @@ mod another_tenants_data_is_not_there {
         let collection = operation.path.split('/').nth(3).unwrap();
         let id = match collection {
             "sites" => id_in(api, "assets", "/items/0/site/id").await,
+            "me" if operation.path.contains("/passkeys/") => id_in(api, "me/passkeys", "/items/0/id").await,
             "me" => id_in(api, "me/sessions", "/items/0/id").await,
             "roles" => id_in(api, "roles", &format!("/items/{}/id", Role::ALL.len())).await,
             other => id_in(api, other, "/items/0/id").await,

@@ -196,7 +196,16 @@ async fn a_limited_sign_in_can_mend_that_and_nothing_else() {
     bob.cookie = cookie_of(&changed);
 
     assert_eq!(bob.send("GET", "/me", None).await.is(200)["limited_to"], "enrol_second_factor");
-    let allowed = [OWN.as_slice(), &["POST /api/v1/me/totp", "POST /api/v1/me/totp/confirm"]].concat();
+    let allowed = [
+        OWN.as_slice(),
+        &[
+            "POST /api/v1/me/passkeys",
+            "POST /api/v1/me/passkeys/confirm",
+            "POST /api/v1/me/totp",
+            "POST /api/v1/me/totp/confirm",
+        ],
+    ]
+    .concat();
     check_limited(&server, &bob, "second_factor_needed", &allowed).await;
     enrol(&mut bob).await;
     let me = bob.send("GET", "/me", None).await.is(200);

@@ -18,6 +18,7 @@ mod keys;
 mod kill;
 mod openapi;
 mod operations;
+mod passkeys;
 mod people;
 mod raw;
 mod rmm;

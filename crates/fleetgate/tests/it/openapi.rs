@@ -151,7 +151,10 @@ async fn check_people(checked: &Checked<'_>) {
         let set = checked.good("PUT", &guard, "technician", body).await;
         assert_eq!(set["second_factor_required"], required);
     }
-    checked.call("POST", &format!("{V1}/me/totp"), "", None).await.problem(409, "not_a_person");
+    for path in ["me/totp", "me/passkeys", "session/step-up/options"] {
+        checked.call("POST", &format!("{V1}/{path}"), "", None).await.problem(409, "not_a_person");
+    }
+    checked.good("GET", &format!("{V1}/me/passkeys"), "", None).await;
     checked.good("GET", &format!("{user}/sessions"), id, None).await;
     checked.good("DELETE", &format!("{user}/sessions"), id, None).await;
     checked.call("DELETE", &own_role, role.as_str().unwrap(), None).await.problem(409, "role_in_use");

@@ -6,16 +6,17 @@ use domain::{auth::RoleKey, id::UserId};
 use http::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use service::account::{Challenge, Proof, SecondFactorRule};
+use service::account::{Challenge, Proof, SecondFactorRule, SecondProof};
 use utoipa::ToSchema;
 
 use super::{
     account::{SessionView, SetCookie, let_in},
+    passkey::{AssertionCredential, RequestOptionsView},
     role::RoleView,
 };
 use crate::{
     app::AppState,
-    body::{Json, present},
+    body::{Json, present, present_object},
     ctx::{Caller, RequestMeta, UserAgent},
     error::{ApiError, ApiResult},
     page::Path,
@@ -25,13 +26,15 @@ use crate::{
 /// A right password that waits for its second factor.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct SignInChallenge {
-    /// Hand it back with the code; shown this once.
+    /// Hand it back with the code or the passkey; shown this once.
     #[schema(example = "fgc_…")]
     challenge: String,
-    /// When it ends: after five minutes, or five wrong codes.
+    /// When it ends: after five minutes, or five tries that failed.
     expires_at: wire::Time,
     /// With what the sign-in can be finished; a recovery code does as well.
     second_factors: Vec<wire::SecondFactor>,
+    /// For `PublicKeyCredential.parseRequestOptionsFromJSON`; its challenge is good once. Null without a passkey for this server.
+    passkey: Option<RequestOptionsView>,
 }
 
 impl From<Challenge> for SignInChallenge {
@@ -40,6 +43,7 @@ impl From<Challenge> for SignInChallenge {
             challenge: challenge.secret.expose_secret().to_owned(),
             expires_at: challenge.expires_at.into(),
             second_factors: challenge.factors.into_iter().map(Into::into).collect(),
+            passkey: challenge.passkey.map(Into::into),
         }
     }
 }
@@ -51,7 +55,13 @@ pub(crate) struct SecondStep {
     /// From the answer to the password.
     challenge: wire::Secret,
     /// A code of the authenticator app, or a recovery code.
-    code: wire::Secret,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    code: Option<wire::Secret>,
+    /// What the browser made of the options `passkey` of the answer to the password.
+    #[serde(default, deserialize_with = "present_object")]
+    #[schema(nullable = false)]
+    passkey: Option<AssertionCredential>,
 }
 
 /// Finish a sign-in with a second factor
@@ -59,9 +69,11 @@ pub(crate) struct SecondStep {
     post, path = "/api/v1/session/second-factor", tag = "account", request_body = SecondStep,
     responses(
         (status = 200, description = "Signed in; the cookie is set", body = SessionView),
-        (status = 401, description = "The code is wrong or was used already (`bad_code`), or the challenge is over: \
-                                      begin again with the password (`bad_challenge`)"),
+        (status = 401, description = "The code is wrong or was used already (`bad_code`), the passkey was refused; the \
+                                      detail says why (`bad_passkey`), or the challenge is over: begin again with the \
+                                      password (`bad_challenge`)"),
         (status = 403, description = "The request came from another site (`cross_site`)"),
+        (status = 409, description = "The server's public address allows no passkeys (`passkeys_unavailable`)"),
         (status = 429, description = "Too many tries (`throttled`); wait as `Retry-After` says"),
     )
 )]
@@ -71,13 +83,22 @@ pub(crate) async fn finish_sign_in(
     UserAgent(user_agent): UserAgent,
     Json(body): Json<SecondStep>,
 ) -> ApiResult<(SetCookie, Answer<SessionView>)> {
-    let (challenge, code) = (body.challenge.0, body.code.0);
-    let accounts = &app.services.accounts;
-    let signed_in = accounts.second_step(&challenge, &code, &meta.client(), user_agent.as_deref()).await?;
+    let step = match (body.code, body.passkey) {
+        (Some(code), None) => SecondProof::Code(code.0),
+        (None, Some(passkey)) => SecondProof::Passkey(passkey.into()),
+        (None, None) | (Some(_), Some(_)) => return Err(one_proof("`code` and `passkey`", "code")),
+    };
+    let (accounts, challenge) = (&app.services.accounts, body.challenge.0);
+    let signed_in = accounts.second_step(&challenge, &step, &meta.client(), user_agent.as_deref()).await?;
     Ok(let_in(&meta, signed_in))
 }
 
-/// Proof of who asks: the password or a code.
+fn one_proof(among: &str, field: &'static str) -> ApiError {
+    let detail = format!("send one of {among}");
+    ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "one_proof", detail).about(field)
+}
+
+/// Proof of who asks: the password, a code or a passkey.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StepUp {
@@ -89,6 +110,10 @@ pub(crate) struct StepUp {
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
     code: Option<wire::Secret>,
+    /// What the browser made of the options of `POST /session/step-up/options`.
+    #[serde(default, deserialize_with = "present_object")]
+    #[schema(nullable = false)]
+    passkey: Option<AssertionCredential>,
     /// For acts on this client's machines; left out: for settings.
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
@@ -111,8 +136,11 @@ pub(crate) struct StepUpView {
     responses(
         (status = 200, description = "Until when it holds", body = StepUpView),
         (status = 404, description = "There is no such client (`not_found`)"),
-        (status = 409, description = "There is no app to make a code (`no_second_factor`), or the request came with a \
-                                      token (`not_a_person`)"),
+        (status = 409, description = "There is no app to make a code (`no_second_factor`), the server's public address \
+                                      allows no passkeys (`passkeys_unavailable`), or the request came with a token \
+                                      (`not_a_person`)"),
+        (status = 422, description = "The password (`wrong_password`), the code (`wrong_code`) or the passkey \
+                                      (`wrong_passkey`) was refused, or there is not one of them (`one_proof`)"),
         (status = 429, description = "Too many tries (`throttled`); wait as `Retry-After` says"),
     )
 )]
@@ -121,15 +149,11 @@ pub(crate) async fn step_up(
     caller: Caller,
     Json(body): Json<StepUp>,
 ) -> ApiResult<Answer<StepUpView>> {
-    let proof = match (body.password, body.code) {
-        (Some(password), None) => Proof::Password(password.0),
-        (None, Some(code)) => Proof::Code(code.0),
-        (None, None) | (Some(_), Some(_)) => {
-            let detail = "send one of `password` and `code`";
-            return Err(
-                ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "one_proof", detail).about("password")
-            );
-        }
+    let proof = match (body.password, body.code, body.passkey) {
+        (Some(password), None, None) => Proof::Password(password.0),
+        (None, Some(code), None) => Proof::Code(code.0),
+        (None, None, Some(passkey)) => Proof::Passkey(passkey.into()),
+        _ => return Err(one_proof("`password`, `code` and `passkey`", "password")),
     };
     let client = body.client_id.map(|client| client.0);
     let until = app.services.accounts.step_up(&caller.ctx, caller.session, client, proof).await?;
@@ -149,11 +173,12 @@ pub(crate) struct TotpEnrolment {
 /// Begin to use an authenticator app
 ///
 /// The app counts as a second factor when it has shown a first right code (`POST /me/totp/confirm`). A secret that waits for that
-/// is replaced.
+/// is replaced. Beside a passkey it needs a step-up for settings.
 #[utoipa::path(
     post, path = "/api/v1/me/totp", tag = "account",
     responses(
         (status = 201, description = "The secret, shown this once", body = TotpEnrolment),
+        (status = 403, description = "There is a passkey: prove first that it is you (`step_up_needed`)"),
         (status = 409, description = "There is one already (`totp_exists`), or the request came with a token \
                                       (`not_a_person`)"),
     )
@@ -178,7 +203,7 @@ pub(crate) struct TotpCode {
 /// Recovery codes, shown this once.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct RecoveryCodes {
-    /// Each signs in once in place of the app.
+    /// Each signs in once in place of a factor. None after adding one beside another: the former ones stay good.
     recovery_codes: Vec<String>,
 }
 
@@ -190,11 +215,13 @@ impl From<Vec<SecretString>> for RecoveryCodes {
 
 /// Show that the authenticator app works
 ///
-/// From here on every sign-in asks for it. All sign-ins end; the answer brings a new one for this browser, and ten recovery codes.
+/// From here on every sign-in asks for it. All sign-ins end; the answer brings a new one for this browser, and, with the first
+/// second factor, ten recovery codes.
 #[utoipa::path(
     post, path = "/api/v1/me/totp/confirm", tag = "account", request_body = TotpCode,
     responses(
         (status = 200, description = "Recovery codes, shown this once; a new cookie is set", body = RecoveryCodes),
+        (status = 403, description = "There is a passkey: prove first that it is you (`step_up_needed`)"),
         (status = 409, description = "No secret waits for it (`nothing_to_confirm`), or the request came with a \
                                       token (`not_a_person`)"),
         (status = 422, description = "The code is wrong (`wrong_code`)"),
@@ -217,7 +244,7 @@ pub(crate) async fn confirm_totp(
 
 /// Stop using the authenticator app
 ///
-/// The recovery codes go with it. All other sign-ins end. Needs a step-up for settings.
+/// With the last second factor the recovery codes go as well. All other sign-ins end. Needs a step-up for settings.
 #[utoipa::path(
     delete, path = "/api/v1/me/totp", tag = "account",
     responses(
@@ -252,10 +279,10 @@ pub(crate) async fn renew_recovery_codes(
     Ok((StatusCode::CREATED, Answer(codes.into())))
 }
 
-/// Remove another person's second factor
+/// Remove another person's second factors
 ///
-/// For somebody who lost theirs. Ends their sign-ins; the password alone lets in again. One's own is removed with
-/// `DELETE /me/totp`.
+/// The app and all passkeys, for somebody who lost theirs. Ends their sign-ins; the password alone lets in again. One's own is removed with
+/// `DELETE /me/totp` and `DELETE /me/passkeys/{id}`.
 #[utoipa::path(
     delete, path = "/api/v1/users/{id}/second-factors", tag = "people", params(("id" = wire::UserId, Path)),
     responses(

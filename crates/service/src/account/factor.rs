@@ -1,4 +1,5 @@
-//! Second factors: the second step of a sign-in, and one's own authenticator app and recovery codes.
+//! Second factors: the second step of a sign-in, and one's own authenticator app and recovery codes. Passkeys are in
+//! [`super::passkey`].
 //!
 //! What kinds of factor somebody has is told only after the right password. A person enrols and removes in a browser; a
 //! token never does it for its owner.
@@ -9,10 +10,16 @@ use domain::{
     id::{SessionId, UserId},
 };
 use secrecy::{ExposeSecret, SecretString};
-use store::{StoreError, people::User};
+use store::{
+    StoreError,
+    people::{ChallengeFor, User},
+};
 use tracing::info;
 
-use super::{Accounts, Known, SignedIn, admitted, step_up::only_sessions};
+use super::{
+    Accounts, AssertionResponse, Known, Refusal, RequestOptions, SignedIn, admitted, passkey,
+    step_up::only_sessions,
+};
 use crate::{
     clock,
     error::{Result, ServiceError, named},
@@ -29,21 +36,28 @@ const ISSUER: &str = "Fleetgate";
 pub enum Factor {
     /// Codes of an authenticator app.
     Totp,
+    /// Passkeys.
+    Passkey,
 }
 
 impl Factor {
     /// Every kind.
-    pub const ALL: [Factor; 1] = [Factor::Totp];
+    pub const ALL: [Factor; 2] = [Factor::Totp, Factor::Passkey];
 
     /// Those of this user that count.
     pub fn of(user: &User) -> Vec<Factor> {
-        user.totp_since.map(|_| Factor::Totp).into_iter().collect()
+        let counts = |factor: &Factor| match factor {
+            Factor::Totp => user.totp_since.is_some(),
+            Factor::Passkey => user.passkeys > 0,
+        };
+        Factor::ALL.into_iter().filter(counts).collect()
     }
 
     /// The public name.
     pub const fn name(self) -> &'static str {
         match self {
             Factor::Totp => "totp",
+            Factor::Passkey => "passkey",
         }
     }
 }
@@ -60,12 +74,23 @@ pub enum SignIn {
 /// A right password that waits for its second factor.
 #[derive(Debug)]
 pub struct Challenge {
-    /// To be handed back with the code, shown this once.
+    /// To be handed back with the code or the passkey, shown this once.
     pub secret: SecretString,
     /// When it ends.
     pub expires_at: Time,
     /// With what it can be met; a recovery code does as well.
     pub factors: Vec<Factor>,
+    /// What a browser needs to use a passkey; none if the user has none for this server.
+    pub passkey: Option<RequestOptions>,
+}
+
+/// With what the second step of a sign-in is taken.
+#[derive(Debug)]
+pub enum SecondProof {
+    /// A code of the authenticator app, or a recovery code.
+    Code(SecretString),
+    /// A passkey's answer to the options of the first step.
+    Passkey(AssertionResponse),
 }
 
 /// A secret for an authenticator app, which does not count yet.
@@ -82,16 +107,16 @@ pub struct TotpEnrolment {
 pub struct Confirmed {
     /// The sign-in that goes on; all former ones have ended.
     pub signed_in: SignedIn,
-    /// For when the app is lost, each good once; shown this once.
+    /// For when all factors are lost, each good once; shown this once, and none if there are some already.
     pub recovery_codes: Vec<SecretString>,
 }
 
 impl Accounts {
-    /// The second step: a code of the app, or a recovery code, lets in whoever had the right password.
+    /// The second step: a code of the app, a recovery code or a passkey lets in whoever had the right password.
     pub async fn second_step(
         &self,
         challenge: &SecretString,
-        code: &SecretString,
+        step: &SecondProof,
         address: &str,
         user_agent: Option<&str>,
     ) -> Result<SignedIn> {
@@ -102,23 +127,45 @@ impl Accounts {
         if !self.store.count_challenge_try(text, now).await? {
             return Err(challenge_is_over());
         }
-        let at = self.store.tenant(&half_signed_in(&user, now));
-        let factors = at.factors();
-        let fits = if is_recovery_code(code) {
-            factors.take_recovery_code(user.id, code.expose_secret()).await?
-        } else {
-            factors.take_totp(user.id, code.expose_secret()).await?
-        };
-        if !fits {
+        if let Err((rule, error)) = self.take_second_step(&user, text, step, now).await? {
             info!(user.id = %user.id, "a second factor was refused");
-            self.note_refusal(Some(Known::of(&user)), "wrong_second_factor", address, now).await?;
-            return Err(wrong_code());
+            self.note_refusal(Some(Known::of(&user)), rule, address, now).await?;
+            return Err(error);
         }
         if !self.store.end_challenge(text).await? {
             return Err(challenge_is_over());
         }
         self.store.second_factor_succeeded(user.id, Some(address)).await?;
         self.let_in(user, Some(address), user_agent, now).await
+    }
+
+    /// Whether it fits; if not, by which rule of the audit log, and what the caller is told.
+    async fn take_second_step(
+        &self,
+        user: &User,
+        challenge: &str,
+        step: &SecondProof,
+        now: Time,
+    ) -> Result<std::result::Result<(), (&'static str, ServiceError)>> {
+        const WRONG: &str = "wrong_second_factor";
+        let ctx = half_signed_in(user, now);
+        let code = match step {
+            SecondProof::Code(code) => code,
+            SecondProof::Passkey(response) => {
+                let used = self.use_passkey(&ctx, user.id, ChallengeFor::SignIn(challenge), response).await?;
+                return Ok(used.map_err(|refusal| {
+                    let rule = if refusal == Refusal::Cloned { passkey::CLONED } else { WRONG };
+                    (rule, passkey::bad_passkey(&refusal))
+                }));
+            }
+        };
+        let factors = self.store.tenant(&ctx).factors();
+        let fits = if is_recovery_code(code) {
+            factors.take_recovery_code(user.id, code.expose_secret()).await?
+        } else {
+            factors.take_totp(user.id, code.expose_secret()).await?
+        };
+        Ok(if fits { Ok(()) } else { Err((WRONG, wrong_code())) })
     }
 
     async fn challenged(&self, text: &str, now: Time) -> Result<User> {
@@ -129,19 +176,21 @@ impl Accounts {
         found.filter(|user| user.disabled_at.is_none()).ok_or_else(challenge_is_over)
     }
 
-    /// A new secret for one's own authenticator app; it counts when [`Accounts::confirm_totp`] has seen a right code.
+    /// A new secret for one's own authenticator app; it counts when [`Accounts::confirm_totp`] has seen a right code. Asks for
+    /// a step-up where there is a passkey.
     pub async fn enrol_totp(&self, ctx: &Ctx, session: Option<SessionId>) -> Result<TotpEnrolment> {
-        let (user, _) = in_browser(ctx, session)?;
+        let (id, session) = in_browser(ctx, session)?;
         let tenant = self.store.tenant(ctx);
-        let email = tenant.users().get(user).await.map_err(named("user"))?.email;
-        let secret = tenant.factors().enrol_totp(user).await.map_err(|error| match error {
-            StoreError::Conflict { what: "totp" } => ServiceError::conflict(
-                "totp_exists",
-                "there is an authenticator app already; remove it first (`DELETE /api/v1/me/totp`)",
-            ),
+        let user = tenant.users().get(id).await.map_err(named("user"))?;
+        if user.totp_since.is_some() {
+            return Err(totp_exists());
+        }
+        self.require_step_up_beside_a_factor(ctx, session, &user).await?;
+        let secret = tenant.factors().enrol_totp(id).await.map_err(|error| match error {
+            StoreError::Conflict { what: "totp" } => totp_exists(),
             other => other.into(),
         })?;
-        let uri = otpauth(&email, &secret);
+        let uri = otpauth(&user.email, &secret);
         Ok(TotpEnrolment { secret, uri })
     }
 
@@ -153,9 +202,12 @@ impl Accounts {
         code: &SecretString,
         user_agent: Option<&str>,
     ) -> Result<Confirmed> {
-        let (id, _) = in_browser(ctx, session)?;
-        admitted(self.store.admit_second_factor(id, None, ctx.now).await?, ctx.now)?;
+        let (id, session) = in_browser(ctx, session)?;
         let tenant = self.store.tenant(ctx);
+        let user = tenant.users().get(id).await.map_err(named("user"))?;
+        // The secret may be older than the other factor, and whoever asked for it somebody else.
+        self.require_step_up_beside_a_factor(ctx, session, &user).await?;
+        admitted(self.store.admit_second_factor(id, None, ctx.now).await?, ctx.now)?;
         let confirmed = tenant.factors().confirm_totp(id, code.expose_secret()).await;
         let codes = confirmed.map_err(|error| match error {
             StoreError::NotFound => ServiceError::conflict(
@@ -172,12 +224,13 @@ impl Accounts {
         Ok(Confirmed { signed_in, recovery_codes })
     }
 
-    /// Removes one's own authenticator app, with the recovery codes; all other sign-ins end. Asks for a step-up.
+    /// Removes one's own authenticator app, and the recovery codes with the last factor; all other sign-ins end. Asks for a
+    /// step-up.
     pub async fn remove_totp(&self, ctx: &Ctx, session: Option<SessionId>) -> Result<()> {
         let (user, session) = in_browser(ctx, session)?;
         self.require_step_up(ctx, Some(session), None).await?;
-        self.store.tenant(ctx).factors().remove(user, session).await.map_err(no_factor)?;
-        info!(user.id = %user, "user `{user}` removed the second factor");
+        self.store.tenant(ctx).factors().remove_totp(user, session).await.map_err(no_factor)?;
+        info!(user.id = %user, "user `{user}` removed the authenticator app");
         Ok(())
     }
 
@@ -200,8 +253,8 @@ pub(super) fn in_browser(ctx: &Ctx, session: Option<SessionId>) -> Result<(UserI
     ctx.actor.user.zip(session).ok_or_else(only_sessions)
 }
 
-/// The person of a right password: to take their code, and with no right yet.
-fn half_signed_in(user: &User, now: Time) -> Ctx {
+/// The person of a right password: to take their code or passkey, and with no right yet.
+pub(super) fn half_signed_in(user: &User, now: Time) -> Ctx {
     let actor = Actor {
         kind: ActorKind::Person,
         user: Some(user.id),
@@ -247,11 +300,18 @@ pub(super) fn wrong_field(field: &str) -> ServiceError {
 const WRONG_CODE: &str = "the code is wrong or was used already; wait for the next one of the app, and see that the clock of \
                           its device is right";
 
+fn totp_exists() -> ServiceError {
+    ServiceError::conflict(
+        "totp_exists",
+        "there is an authenticator app already; remove it first (`DELETE /api/v1/me/totp`)",
+    )
+}
+
 fn no_factor(error: StoreError) -> ServiceError {
     match error {
         StoreError::NotFound => ServiceError::conflict(
             "no_second_factor",
-            "there is no second factor; enrol one first (`POST /api/v1/me/totp`)",
+            "there is no second factor of this kind; enrol one first (`POST /api/v1/me/totp`, `POST /api/v1/me/passkeys`)",
         ),
         other => other.into(),
     }

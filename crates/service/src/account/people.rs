@@ -101,14 +101,15 @@ impl Accounts {
         Ok(())
     }
 
-    /// Removes another person's lost second factor and ends their sign-ins.
+    /// Removes another person's second factors, which are lost, and ends their sign-ins.
     pub async fn reset_second_factor_of(&self, ctx: &Ctx, id: UserId) -> Result<()> {
         ctx.require(Permission::UsersManage)?;
         if ctx.actor.user == Some(id) {
             return Err(ServiceError::conflict(
                 "own_second_factor",
-                "this is your own account; remove your second factor where you are signed in in a browser \
-                 (`DELETE /api/v1/me/totp`), or let somebody else or the server's console do it",
+                "this is your own account; remove your second factors where you are signed in in a browser \
+                 (`DELETE /api/v1/me/totp`, `DELETE /api/v1/me/passkeys/{id}`), or let somebody else or the server's \
+                 console do it",
             ));
         }
         let factors = self.store.tenant(ctx).factors();

@@ -9,7 +9,7 @@ use domain::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Accounts, admitted, factor};
+use super::{Accounts, AssertionResponse, admitted, factor};
 use crate::error::{Result, ServiceError, named};
 
 /// What proves who asks.
@@ -19,6 +19,8 @@ pub enum Proof {
     Password(SecretString),
     /// A code of the authenticator app.
     Code(SecretString),
+    /// A passkey's answer to [`Accounts::step_up_options`].
+    Passkey(AssertionResponse),
 }
 
 impl Accounts {
@@ -50,7 +52,7 @@ impl Accounts {
             Proof::Code(_) if user.totp_since.is_none() => {
                 return Err(ServiceError::conflict(
                     "no_second_factor",
-                    "there is no authenticator app to make a code; send your password instead",
+                    "there is no authenticator app to make a code; send your password or a passkey instead",
                 ));
             }
             Proof::Code(code) => {
@@ -58,6 +60,11 @@ impl Accounts {
                 if !tenant.factors().take_totp(id, code.expose_secret()).await? {
                     return Err(factor::wrong_field("code"));
                 }
+                self.store.second_factor_succeeded(id, None).await?;
+            }
+            Proof::Passkey(response) => {
+                admitted(self.store.admit_second_factor(id, None, ctx.now).await?, ctx.now)?;
+                self.prove_by_passkey(ctx, id, session, &response).await?;
                 self.store.second_factor_succeeded(id, None).await?;
             }
         }
@@ -80,8 +87,8 @@ impl Accounts {
         Err(ServiceError::ProofNeeded {
             code: "step_up_needed",
             message: format!(
-                "prove first that it is you: send your password or a code to `POST /api/v1/session/step-up`{with}, then \
-                 repeat this within five minutes"
+                "prove first that it is you: send your password, a code or a passkey to `POST /api/v1/session/step-up`{with}, \
+                 then repeat this within five minutes"
             ),
         })
     }

@@ -9,8 +9,10 @@ use store::{
 use super::*;
 
 mod factor;
+mod passkey;
 
 const PASSWORD: &str = "correct horse battery";
+const URL: &str = "https://fleet.example";
 const BROWSER: &str = "192.0.2.1";
 
 struct Fixture {
@@ -24,7 +26,11 @@ async fn fresh() -> Fixture {
     let folder = tempfile::tempdir().unwrap();
     let test = testing::sqlite(folder.path()).await;
     test.store.installation(InstallationKind::Serve).await.unwrap();
-    Fixture { accounts: Accounts::new(test.store.clone()), _store: test, _folder: folder }
+    Fixture {
+        accounts: Accounts::new(test.store.clone()).served_at(Some(URL)),
+        _store: test,
+        _folder: folder,
+    }
 }
 
 fn account(email: &str, role: Role) -> NewAccount {

@@ -41,6 +41,21 @@ async fn fill(test: &TestStore) {
              VALUES ('challenge{tenant}', {tenant}, 'u', 9, 5)"
         ));
         texts.push(format!(
+            "INSERT INTO user_passkeys (tenant_id, user_id, id, rp_id, credential_hash, credential_id, public_key, algorithm,
+                sign_count, backup_eligible, backed_up, transports, name, created_at)
+             VALUES ({tenant}, 'u', 'p', 'fleet.example', 'hash', 'id', 'key', -7, 4000000000, TRUE, FALSE, '[]', 'Ü', 1)"
+        ));
+        for (purpose, session, login) in
+            [("step_up", "'s'", "NULL"), ("sign_in", "NULL", "'challenge{tenant}'")]
+        {
+            let login = login.replace("{tenant}", &tenant.to_string());
+            texts.push(format!(
+                "INSERT INTO passkey_challenges (tenant_id, purpose, holder, session_id, login_hash, user_id, challenge_hash,
+                    expires_at)
+                 VALUES ({tenant}, '{purpose}', 'x', {session}, {login}, 'u', 'hash', 9)"
+            ));
+        }
+        texts.push(format!(
             "INSERT INTO user_totp (tenant_id, user_id, created_at, confirmed_at, last_step) VALUES ({tenant}, 'u', 1, 2, 3)"
         ));
         texts.push(format!(
@@ -155,14 +170,14 @@ on_both_engines! {
         let store = Store::open(&there, &test.root_key).await.unwrap();
         let found = "SELECT COUNT(*) FROM asset_search WHERE asset_search MATCH 'door'";
         assert_eq!(number_in(&store, found).await, 1, "words are found again");
-        for table in ["sessions", "step_ups", "login_challenges"] {
+        for table in ["sessions", "step_ups", "login_challenges", "passkey_challenges"] {
             assert_eq!(number_in(&store, &format!("SELECT COUNT(*) FROM {table}")).await, 0, "nobody is signed in");
         }
         assert_eq!(number_in(&store, "SELECT COUNT(*) FROM user_totp").await, 2);
         assert_eq!(number_in(&store, "SELECT CAST(MAX(lease_until) AS BIGINT) FROM jobs").await, 0);
         store.close().await;
         let again = backup(&there, &folder.path().join("again.db"), &quiet).await.unwrap();
-        assert_eq!(again.rows(), made.rows() - 6, "all but the sessions, challenges and proofs");
+        assert_eq!(again.rows(), made.rows() - 10, "all but the sessions, challenges and proofs");
         assert!(names(folder.path()).iter().all(|name| !name.contains(".part")), "no drafts are left");
     }
 
@@ -417,7 +432,8 @@ mod postgres {
         restore(&file, &server.owner, folder.path(), &quiet).await.unwrap();
         let again = backup(&server.superuser, &folder.path().join("again.db"), &quiet).await.unwrap();
         let rows = |name: &str| again.tables.iter().find(|table| table.name == name).unwrap().rows;
-        assert_eq!(["sessions", "login_challenges", "step_ups", "user_totp"].map(rows), [0, 0, 0, 2]);
+        assert_eq!(["sessions", "login_challenges", "step_ups", "passkey_challenges"].map(rows), [0; 4]);
+        assert_eq!(["user_totp", "user_passkeys"].map(rows), [2, 2]);
     }
 
     /// Neither the role that serves nor the one that owns the tables sees a tenant's rows unless the tenant is set.

@@ -166,8 +166,8 @@ async fn settle_down(target: &mut Connection, settle: Settle) -> Result<()> {
         target.run(&job::END_LEASES, vec![]).await?;
     }
     if settle == Settle::Restored {
-        // On PostgreSQL the tenants' rows of the first are hidden here, and go with their sessions.
-        for forget in [&FORGET_STEP_UPS, &FORGET_CHALLENGES, &FORGET_SESSIONS] {
+        // On PostgreSQL the tenants' rows of the first two are hidden here, and go with what they belong to.
+        for forget in [&FORGET_STEP_UPS, &FORGET_PASSKEY_CHALLENGES, &FORGET_CHALLENGES, &FORGET_SESSIONS] {
             target.run(forget, vec![]).await?;
         }
     }
@@ -286,6 +286,7 @@ statements! {
     COUNT_ON = [{engine "SELECT $1, $2, $3" "SELECT setval(pg_get_serial_sequence($1, $2), $3)"}];
     INDEX_TEXT = [{engine "INSERT INTO asset_search (rowid, text) SELECT row_id, search_text FROM assets" "SELECT 1"}];
     FORGET_STEP_UPS = ["DELETE FROM step_ups"];
+    FORGET_PASSKEY_CHALLENGES = ["DELETE FROM passkey_challenges"];
     FORGET_CHALLENGES = ["DELETE FROM login_challenges"];
     FORGET_SESSIONS = ["DELETE FROM sessions"];
 }

@@ -1,4 +1,5 @@
-//! Second factors: codes of an authenticator app (TOTP), and recovery codes for when it is lost.
+//! Second factors: codes of an authenticator app (TOTP), and recovery codes for when all factors are lost. Passkeys are in
+//! [`super::passkey`].
 //!
 //! The secret of an app leaves this module once, when it is made. A code counts once: the step it belongs to is written by
 //! the statement that takes it, so that of two servers one gets it. Recovery codes are stored as hashes.
@@ -8,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use totp_rs::{Algorithm, Builder, Secret, Totp};
 use zeroize::Zeroizing;
 
-use super::{User, digest, limit, role, session, user::UserRow};
+use super::{User, digest, limit, passkey, role, session, user::UserRow};
 use crate::{
     Tenant, Tx,
     audit::Act,
@@ -71,19 +72,21 @@ impl Factors<'_> {
         Ok(SecretString::from(Secret::from(bytes.as_slice()).to_base32()))
     }
 
-    /// From the first right code on the app counts; the answer are the recovery codes, shown this once, and all sign-ins
-    /// of the user end. None if the code is wrong; [`StoreError::NotFound`] if nothing waits to be confirmed.
+    /// From the first right code on the app counts; the answer are the recovery codes, shown this once, which are none beside
+    /// another factor that has some, and all sign-ins of the user end. None if the code is wrong; [`StoreError::NotFound`] if nothing waits to be confirmed.
     pub async fn confirm_totp(&self, user: UserId, code: &str) -> Result<Option<Vec<SecretString>>> {
         let row = self.totp(user).await?.filter(|row| row.confirmed_at.is_none());
         let row = row.ok_or(StoreError::NotFound)?;
         let Some(step) = self.step_of(user, code).await? else { return Ok(None) };
         let id = user.to_db();
         let mut tx = self.tenant.db().begin().await?;
+        role::lock(&mut tx, self.tenant.id).await?;
+        let is_first = !self.has_any(&mut tx, user).await?;
         let args = args![self.tenant.id, id.as_str(), row.created_at, self.tenant.now, step];
         if tx.run(&CONFIRM, args).await? == 0 {
             return Err(StoreError::NotFound);
         }
-        let codes = self.new_recovery_codes(&mut tx, user).await?;
+        let codes = if is_first { self.new_recovery_codes(&mut tx, user).await? } else { Vec::new() };
         session::end_all(&mut tx, self.tenant.id, user).await?;
         self.tenant.record(&mut tx, Act::new("second_factor.confirm").to(user).with("kind", SECRET)).await?;
         tx.commit().await?;
@@ -117,9 +120,9 @@ impl Factors<'_> {
     pub async fn renew_recovery_codes(&self, user: UserId) -> Result<Vec<SecretString>> {
         let mut tx = self.tenant.db().begin().await?;
         role::lock(&mut tx, self.tenant.id).await?;
-        let args = args![self.tenant.id, user.to_db()];
-        let is_confirmed: Option<(i64,)> = tx.maybe(&IS_CONFIRMED, args).await?;
-        is_confirmed.ok_or(StoreError::NotFound)?;
+        if !self.has_any(&mut tx, user).await? {
+            return Err(StoreError::NotFound);
+        }
         let codes = self.new_recovery_codes(&mut tx, user).await?;
         self.tenant.record(&mut tx, Act::new("recovery_codes.renew").to(user)).await?;
         tx.commit().await?;
@@ -132,20 +135,21 @@ impl Factors<'_> {
         Ok(u64::try_from(left).unwrap_or(0))
     }
 
-    /// Removes one's own second factor and its recovery codes; all sign-ins but `kept` end. [`StoreError::NotFound`] if
-    /// there is none.
-    pub async fn remove(&self, user: UserId, kept: SessionId) -> Result<()> {
+    /// Removes one's own app, and the recovery codes with the last factor; all sign-ins but `kept` end.
+    /// [`StoreError::NotFound`] if there is none.
+    pub async fn remove_totp(&self, user: UserId, kept: SessionId) -> Result<()> {
         let mut tx = self.tenant.db().begin().await?;
         role::lock(&mut tx, self.tenant.id).await?;
-        if !self.delete(&mut tx, user).await? {
+        if !self.delete_totp(&mut tx, user).await? {
             return Err(StoreError::NotFound);
         }
+        self.after_removal(&mut tx, user).await?;
         session::end_others(&mut tx, self.tenant.id, user, kept).await?;
-        self.tenant.record(&mut tx, Act::new("second_factor.remove").to(user)).await?;
+        self.tenant.record(&mut tx, Act::new("second_factor.remove").to(user).with("kind", SECRET)).await?;
         tx.commit().await
     }
 
-    /// Removes the second factor, if there is one, of a user who may do no more than `at_most` (else
+    /// Removes all second factors, if there are some, of a user who may do no more than `at_most` (else
     /// [`StoreError::Beyond`]) and sees no more than whoever asks (else [`StoreError::BeyondClients`]); all their sign-ins end.
     pub async fn reset(&self, user: UserId, at_most: &domain::auth::Permissions) -> Result<()> {
         let mut tx = self.tenant.db().begin().await?;
@@ -154,21 +158,36 @@ impl Factors<'_> {
             tx.one::<UserRow>(&super::user::GET, args![self.tenant.id, user.to_db()]).await?.try_into()?;
         role::within(&found.role.permissions, at_most)?;
         limit::within(&found.clients, &self.tenant)?;
-        self.delete(&mut tx, user).await?;
+        self.delete_totp(&mut tx, user).await?;
+        passkey::delete_all(&mut tx, self.tenant.id, user).await?;
+        self.after_removal(&mut tx, user).await?;
         session::end_all(&mut tx, self.tenant.id, user).await?;
         self.tenant.record(&mut tx, Act::new("second_factor.reset").to(user).named(&found.email)).await?;
         tx.commit().await
     }
 
-    async fn delete(&self, tx: &mut Tx, user: UserId) -> Result<bool> {
+    async fn delete_totp(&self, tx: &mut Tx, user: UserId) -> Result<bool> {
         let id = user.to_db();
         let gone = tx.run(&DELETE, args![self.tenant.id, id.as_str()]).await?;
-        tx.run(&DELETE_RECOVERY_CODES, args![self.tenant.id, id.as_str()]).await?;
         self.tenant.secrets().delete(tx, owner(&id), SECRET).await?;
         Ok(gone > 0)
     }
 
-    async fn new_recovery_codes(&self, tx: &mut Tx, user: UserId) -> Result<Vec<SecretString>> {
+    /// Has the user a factor that counts? Asked under [`role::lock`], so that of two at once one is the first.
+    pub(super) async fn has_any(&self, tx: &mut Tx, user: UserId) -> Result<bool> {
+        let found: Option<(i64,)> = tx.maybe(&HAS_ANY, args![self.tenant.id, user.to_db()]).await?;
+        Ok(found.is_some())
+    }
+
+    /// Recovery codes stand in for a factor: without one they go.
+    pub(super) async fn after_removal(&self, tx: &mut Tx, user: UserId) -> Result<()> {
+        if !self.has_any(tx, user).await? {
+            tx.run(&DELETE_RECOVERY_CODES, args![self.tenant.id, user.to_db()]).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn new_recovery_codes(&self, tx: &mut Tx, user: UserId) -> Result<Vec<SecretString>> {
         tx.run(&DELETE_RECOVERY_CODES, args![self.tenant.id, user.to_db()]).await?;
         let mut codes = Vec::with_capacity(RECOVERY_CODES);
         for _ in 0..RECOVERY_CODES {
@@ -252,9 +271,11 @@ struct TotpRow {
 
 statements! {
     GET_TOTP = ["SELECT created_at, confirmed_at FROM user_totp WHERE tenant_id = $1 AND user_id = $2"];
-    IS_CONFIRMED = [
-        "SELECT CAST(1 AS BIGINT) FROM user_totp
-         WHERE tenant_id = $1 AND user_id = $2 AND confirmed_at IS NOT NULL"
+    HAS_ANY = [
+        "SELECT CAST(1 AS BIGINT) FROM users AS u WHERE u.tenant_id = $1 AND u.id = $2 AND (
+            EXISTS (SELECT 1 FROM user_totp AS f
+                WHERE f.tenant_id = u.tenant_id AND f.user_id = u.id AND f.confirmed_at IS NOT NULL)
+            OR EXISTS (SELECT 1 FROM user_passkeys AS p WHERE p.tenant_id = u.tenant_id AND p.user_id = u.id))"
     ];
     ENROL = [
         "INSERT INTO user_totp (tenant_id, user_id, created_at, last_step) VALUES ($1, $2, $3, -1)

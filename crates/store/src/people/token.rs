@@ -169,6 +169,7 @@ pub(crate) async fn with_user(
         updated_at: row.user_updated_at,
         password_given_at: row.user_password_given_at,
         totp_since: row.user_totp_since,
+        passkeys: row.user_passkeys,
         factor_needed_since: row.user_factor_needed_since,
         clients: row.user_clients,
     };
@@ -211,6 +212,7 @@ struct TokenUserRow {
     user_updated_at: i64,
     user_password_given_at: Option<i64>,
     user_totp_since: Option<i64>,
+    user_passkeys: i64,
     user_factor_needed_since: Option<i64>,
     user_clients: Option<String>,
 }
@@ -235,8 +237,9 @@ impl LiteRow for TokenUserRow {
             user_updated_at: row.get(18)?,
             user_password_given_at: row.get(19)?,
             user_totp_since: row.get(20)?,
-            user_factor_needed_since: row.get(21)?,
-            user_clients: row.get(22)?,
+            user_passkeys: row.get(21)?,
+            user_factor_needed_since: row.get(22)?,
+            user_clients: row.get(23)?,
         })
     }
 }
@@ -283,6 +286,7 @@ statements! {
             u.role AS user_role, r.name AS user_role_name, r.permissions AS user_role_permissions,
             u.disabled_at AS user_disabled_at, u.created_at AS user_created_at, u.updated_at AS user_updated_at,
             u.password_given_at AS user_password_given_at, f.confirmed_at AS user_totp_since,
+            (SELECT COUNT(*) FROM user_passkeys AS p WHERE p.tenant_id = u.tenant_id AND p.user_id = u.id) AS user_passkeys,
             n.set_at AS user_factor_needed_since, ", {clients_of_user}, " AS user_clients
          FROM api_tokens AS t JOIN api_token_hashes AS h ON h.tenant_id = t.tenant_id AND h.token_id = t.id
          JOIN users AS u ON u.tenant_id = t.tenant_id AND u.id = t.user_id

@@ -38,6 +38,8 @@ pub struct User {
     pub password_given_at: Option<Time>,
     /// Since when there is an authenticator app as a second factor.
     pub totp_since: Option<Time>,
+    /// How many passkeys there are as second factors.
+    pub passkeys: u32,
     /// Does the role ask for a second factor?
     pub needs_second_factor: bool,
     /// When it was created.
@@ -56,11 +58,16 @@ pub enum Limit {
 }
 
 impl User {
+    /// Is there a second factor that counts, of whatever kind?
+    pub fn has_second_factor(&self) -> bool {
+        self.totp_since.is_some() || self.passkeys > 0
+    }
+
     /// To what sign-ins of this user are limited now.
     pub fn limit(&self) -> Option<Limit> {
         if self.password_given_at.is_some() {
             Some(Limit::ChangePassword)
-        } else if self.needs_second_factor && self.totp_since.is_none() {
+        } else if self.needs_second_factor && !self.has_second_factor() {
             Some(Limit::EnrolSecondFactor)
         } else {
             None
@@ -358,6 +365,7 @@ pub(super) struct UserRow {
     pub(super) updated_at: i64,
     pub(super) password_given_at: Option<i64>,
     pub(super) totp_since: Option<i64>,
+    pub(super) passkeys: i64,
     pub(super) factor_needed_since: Option<i64>,
     /// JSON; none without a limit.
     pub(super) clients: Option<String>,
@@ -366,7 +374,7 @@ pub(super) struct UserRow {
 lite_row! {
     UserRow {
         tenant_id, id, email, name, role, role_name, role_permissions, disabled_at, created_at, updated_at,
-        password_given_at, totp_since, factor_needed_since, clients,
+        password_given_at, totp_since, passkeys, factor_needed_since, clients,
     }
 }
 
@@ -385,6 +393,7 @@ impl TryFrom<UserRow> for User {
             disabled_at: row.disabled_at.map(Time),
             password_given_at: row.password_given_at.map(Time),
             totp_since: row.totp_since.map(Time),
+            passkeys: u32::try_from(row.passkeys).map_err(|_| corrupt())?,
             needs_second_factor: row.factor_needed_since.is_some(),
             created_at: Time(row.created_at),
             updated_at: Time(row.updated_at),
@@ -396,6 +405,7 @@ statements! {
     LIST = [
         "SELECT u.tenant_id, u.id, u.email, u.name, u.role, r.name AS role_name, r.permissions AS role_permissions,
             u.disabled_at, u.created_at, u.updated_at, u.password_given_at, f.confirmed_at AS totp_since,
+            (SELECT COUNT(*) FROM user_passkeys AS p WHERE p.tenant_id = u.tenant_id AND p.user_id = u.id) AS passkeys,
             n.set_at AS factor_needed_since, ", {clients_of_user}, " AS clients
          FROM users AS u LEFT JOIN roles AS r ON r.tenant_id = u.tenant_id AND r.id = u.role
          LEFT JOIN user_totp AS f ON f.tenant_id = u.tenant_id AND f.user_id = u.id
@@ -405,6 +415,7 @@ statements! {
     GET = [
         "SELECT u.tenant_id, u.id, u.email, u.name, u.role, r.name AS role_name, r.permissions AS role_permissions,
             u.disabled_at, u.created_at, u.updated_at, u.password_given_at, f.confirmed_at AS totp_since,
+            (SELECT COUNT(*) FROM user_passkeys AS p WHERE p.tenant_id = u.tenant_id AND p.user_id = u.id) AS passkeys,
             n.set_at AS factor_needed_since, ", {clients_of_user}, " AS clients
          FROM users AS u LEFT JOIN roles AS r ON r.tenant_id = u.tenant_id AND r.id = u.role
          LEFT JOIN user_totp AS f ON f.tenant_id = u.tenant_id AND f.user_id = u.id
@@ -414,6 +425,7 @@ statements! {
     FIND_BY_EMAIL = [
         "SELECT u.tenant_id, u.id, u.email, u.name, u.role, r.name AS role_name, r.permissions AS role_permissions,
             u.disabled_at, u.created_at, u.updated_at, u.password_given_at, f.confirmed_at AS totp_since,
+            (SELECT COUNT(*) FROM user_passkeys AS p WHERE p.tenant_id = u.tenant_id AND p.user_id = u.id) AS passkeys,
             n.set_at AS factor_needed_since, ", {clients_of_user}, " AS clients
          FROM user_logins AS l JOIN users AS u ON u.tenant_id = l.tenant_id AND u.id = l.user_id
          LEFT JOIN roles AS r ON r.tenant_id = u.tenant_id AND r.id = u.role

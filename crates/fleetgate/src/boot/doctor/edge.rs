@@ -1,6 +1,7 @@
 //! What the network sees: listener, certificate, public address, proxies.
 
 use server::tls::TlsFiles;
+use service::account::RelyingParty;
 
 use super::Finding;
 use crate::{
@@ -20,16 +21,25 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     }
     findings.push(match (remark(About::PublicUrl), &config.public_url) {
         (Some(remark), _) => bad("public_url", remark),
-        (None, Some(url)) => Finding::good("public_url", url.to_string()),
-        (None, None) => {
-            Finding::good("public_url", "not set; only this machine is meant to reach the server")
-        }
+        (None, Some(url)) => Finding::good("public_url", format!("{url}; {}", passkeys(url.as_str()))),
+        (None, None) => Finding::good(
+            "public_url",
+            "not set; only this machine is meant to reach the server, and there are no passkeys",
+        ),
     });
     findings.push(match config.server.trusted_proxies.len() {
         0 => Finding::good("server.trusted_proxies", "none; headers about the caller are not believed"),
         listed => Finding::good("server.trusted_proxies", format!("{listed} listed")),
     });
     findings
+}
+
+/// Whether people can use passkeys at this address.
+fn passkeys(public_url: &str) -> String {
+    match RelyingParty::at(Some(public_url)) {
+        Ok(rp) => format!("passkeys are bound to `{}`", rp.id()),
+        Err(why) => format!("no passkeys: {why}"),
+    }
 }
 
 fn bad(what: &'static str, remark: &Remark) -> Finding {

@@ -7,19 +7,19 @@ use totp_rs::{Algorithm, Builder};
 use super::*;
 
 /// Codes as an app makes them.
-struct App {
+pub(super) struct App {
     secret: SecretString,
     /// The step of the last code.
     last: Cell<i64>,
 }
 
 impl App {
-    fn new(secret: SecretString) -> App {
+    pub(super) fn new(secret: SecretString) -> App {
         App { secret, last: Cell::new(0) }
     }
 
     /// A code that was not shown before: no step is taken twice, and three can be taken around one moment.
-    fn next(&self) -> SecretString {
+    pub(super) fn next(&self) -> SecretString {
         let now = clock::now().0 / 30_000;
         self.last.set((self.last.get() + 1).max(now - 1));
         assert!(self.last.get() <= now + 1, "too many codes at once");
@@ -27,7 +27,7 @@ impl App {
     }
 
     /// The last code once more.
-    fn again(&self) -> SecretString {
+    pub(super) fn again(&self) -> SecretString {
         let letters = self.secret.expose_secret().to_lowercase();
         let bits: String = letters
             .chars()
@@ -69,7 +69,7 @@ async fn challenge(accounts: &Accounts) -> SecretString {
 }
 
 async fn second_step(accounts: &Accounts, challenge: &SecretString, code: &SecretString) -> Result<SignedIn> {
-    accounts.second_step(challenge, code, BROWSER, Some("a browser")).await
+    accounts.second_step(challenge, &SecondProof::Code(code.clone()), BROWSER, Some("a browser")).await
 }
 
 #[tokio::test]

@@ -150,12 +150,12 @@ on_both_engines! {
         tenant.sessions().create(id, None).await.unwrap();
         let user = tenant.users().get(id).await.unwrap();
         let (challenge, _) = store.create_challenge(&user, NOON).await.unwrap();
-        factors.remove(id, here.id).await.unwrap();
+        factors.remove_totp(id, here.id).await.unwrap();
         assert_eq!(tenant.sessions().list_of(id).await.unwrap().len(), 1);
         assert!(store.find_challenge(challenge.expose_secret(), NOON).await.unwrap().is_none());
         assert!(!factors.take_recovery_code(id, codes[0].expose_secret()).await.unwrap());
         assert!(tenant.secrets().open_all(owner(&id.to_db())).await.unwrap().is_empty());
-        assert!(matches!(factors.remove(id, here.id).await, Err(StoreError::NotFound)));
+        assert!(matches!(factors.remove_totp(id, here.id).await, Err(StoreError::NotFound)));
 
         let secret = factors.enrol_totp(id).await.unwrap();
         factors.confirm_totp(id, &code(&secret, NOON)).await.unwrap().unwrap();
