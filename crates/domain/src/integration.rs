@@ -127,6 +127,25 @@ pub struct IntegrationSettings {
     pub merge_exact: bool,
 }
 
+/// Settings that only some RMMs have; a provider names its own of these. The others every integration has.
+pub const OF_SOME_PROVIDERS: [&str; 6] = [
+    "rate_share_percent",
+    "overdue_after_hours",
+    "stale_after_days",
+    "include_on_demand",
+    "include_deleted",
+    "custom_fields",
+];
+
+/// Most custom fields that are named or shown.
+const MAX_CUSTOM_FIELDS: usize = 500;
+
+/// Longest key of a custom field.
+const MAX_KEY_CHARS: usize = 64;
+
+/// Longest name of a custom field.
+const MAX_FIELD_NAME_CHARS: usize = 100;
+
 /// How a custom field of devices is shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -196,6 +215,28 @@ impl IntegrationSettings {
         }
         if !(1..=3_650).contains(&self.stale_after_days) {
             return wrong("stale_after_days", "`stale_after_days` must be between 1 and 3650 days");
+        }
+        self.check_custom_fields().map_err(|message| UnusableSetting { setting: "custom_fields", message })
+    }
+
+    fn check_custom_fields(&self) -> Result<(), String> {
+        if self.custom_fields.len() > MAX_CUSTOM_FIELDS {
+            return Err(format!(
+                "`custom_fields` has room for {MAX_CUSTOM_FIELDS}; leave out what needs no name"
+            ));
+        }
+        for (key, field) in &self.custom_fields {
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+            if key.is_empty() || key.len() > MAX_KEY_CHARS || !key.chars().all(is_plain) {
+                return Err(format!(
+                    "keys of `custom_fields` are the RMM's own: 1 to {MAX_KEY_CHARS} letters, digits, `_`, `-` or `.`"
+                ));
+            }
+            if field.name.as_ref().is_some_and(|name| name.chars().count() > MAX_FIELD_NAME_CHARS) {
+                return Err(format!(
+                    "the name of `{key}` is longer than {MAX_FIELD_NAME_CHARS} characters; shorten it"
+                ));
+            }
         }
         Ok(())
     }

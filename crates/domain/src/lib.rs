@@ -6,6 +6,7 @@
 pub mod asset;
 pub mod audit;
 pub mod auth;
+pub mod budget;
 pub mod client;
 pub mod ctx;
 pub mod device;

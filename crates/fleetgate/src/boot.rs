@@ -94,7 +94,9 @@ impl Node {
         let http = HttpClient::new(rules, ClientOptions::default()).map_err(|error| {
             Failure::new(Exit::Failure, "http_client", format!("cannot set up outgoing connections: {error}"))
         })?;
-        let services = Services::new(store.clone(), providers::all(), http);
+        let options_of_services =
+            service::Options { rmm_hosts: rmm_hosts(config, kind), ..service::Options::default() };
+        let services = Services::with_options(store.clone(), providers::all(), http, options_of_services);
         let stop = CancellationToken::new();
         let limits = [service::sync::DETAIL_PASSES].into();
         let work = Options { workers: config.jobs.workers, limits, ..Options::default() };
@@ -288,6 +290,15 @@ fn allow_rules(config: &Config) -> Result<Vec<AllowRule>, Failure> {
         .iter()
         .map(|text| text.parse().map_err(|error| Failure::usage(format!("`outbound.allow`: {error}"))))
         .collect()
+}
+
+/// Where credentials may go beside the vendors' own hosts. Those of the demo are made up, and its RMMs are simulated here.
+fn rmm_hosts(config: &Config, kind: InstallationKind) -> Vec<String> {
+    let mut hosts = config.outbound.rmm_hosts.clone();
+    if kind == InstallationKind::Demo {
+        hosts.push("127.0.0.1".to_owned());
+    }
+    hosts
 }
 
 /// Makes the data folder (0700) and takes its lock, so that no second process uses it.

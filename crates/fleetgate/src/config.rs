@@ -100,6 +100,8 @@ pub(crate) struct AuditConfig {
 pub(crate) struct OutboundConfig {
     /// `allow`: private networks that may be reached, `10.0.0.0/8` or `127.0.0.1/32:8801`; `outbound` reads them.
     pub(crate) allow: Vec<String>,
+    /// `rmm_hosts`: names that credentials of an RMM in the vendor's cloud may be sent to beside the vendor's own.
+    pub(crate) rmm_hosts: Vec<String>,
 }
 
 /// `[log]`.
@@ -300,7 +302,10 @@ fn assemble(mut settings: Settings, purpose: Purpose) -> Result<Config, ConfigEr
             checkpoint_key: settings.secret("keys.checkpoint_key"),
         },
         audit: AuditConfig { checkpoint_file },
-        outbound: OutboundConfig { allow: settings.list("outbound.allow") },
+        outbound: OutboundConfig {
+            allow: settings.list("outbound.allow"),
+            rmm_hosts: settings.hosts("outbound.rmm_hosts"),
+        },
         log: LogConfig { level: settings.text_or("log.level", "info"), format },
         jobs: JobsConfig { workers: settings.count_or("jobs.workers", 4) },
         settings,

@@ -30,6 +30,9 @@ const REQUESTS: &str = "fleetgate_http_requests_total";
 const SECONDS: &str = "fleetgate_http_request_duration_seconds";
 const STATEMENTS: &str = "fleetgate_sql_statements_total";
 const STREAMS: &str = "fleetgate_event_streams";
+/// These two are counted where requests to RMMs are allowed.
+const BUDGET_WAITS: &str = "fleetgate_rmm_budget_wait_seconds";
+const BUDGET_REFUSALS: &str = "fleetgate_rmm_budget_refusals_total";
 
 /// Upper bounds in seconds: reads are about a millisecond, calls to an RMM some seconds.
 const BUCKETS: [f64; 14] =
@@ -73,6 +76,8 @@ pub fn install() -> Handle {
             metrics::describe_histogram!(SECONDS, "Time until the head of the answer.");
             metrics::describe_counter!(STATEMENTS, "SQL statements run.");
             metrics::describe_gauge!(STREAMS, "Streams of live updates that are open.");
+            metrics::describe_histogram!(BUDGET_WAITS, "Wait until a request to an RMM was allowed.");
+            metrics::describe_counter!(BUDGET_REFUSALS, "Requests to an RMM that were not allowed in time.");
             handle
         })
         .clone()

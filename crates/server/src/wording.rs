@@ -16,11 +16,15 @@ pub(crate) enum Place {
 }
 
 /// Good values of fields whose kind alone is no example.
-const EXAMPLES: [(&str, &str); 10] = [
+const EXAMPLES: [(&str, &str); 14] = [
     ("quiet_hours", "[22, 23]"),
     ("presence_interval_s", "180"),
     ("sync_interval_s", "3600"),
     ("missing_brake_percent", "20"),
+    ("rate_share_percent", "50"),
+    ("overdue_after_hours", "24"),
+    ("stale_after_days", "30"),
+    ("custom_fields", "{\"field_key\": {\"name\": \"Asset tag\", \"shown\": true}}"),
     ("permissions", "[\"assets:read\"]"),
     ("min_score", "95"),
     ("days", "90"),

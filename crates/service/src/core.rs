@@ -7,21 +7,25 @@ use std::{
 };
 
 use domain::{
-    Ctx,
+    Actor, Ctx, Time,
     id::{IntegrationId, TypedId},
     integration::{ConnectionState, Integration},
 };
 use outbound::HttpClient;
-use provider::{Connection, ErrorKind, Provider, ProviderError, Secrets};
+use provider::{Connection, ErrorKind, Problem, Provider, ProviderError, Secrets};
 use secrecy::SecretString;
 use store::{Store, integration::TABLE, secret::SecretOwner};
 use tracing::warn;
 use url::Url;
 
 use crate::{
+    Options,
+    budget::Desks,
     clock::Clock,
     error::{Result, ServiceError, named},
 };
+
+mod sign_in;
 
 /// Shared by all contexts; cheap to clone.
 #[derive(Clone)]
@@ -30,6 +34,10 @@ pub(crate) struct Core {
     pub(crate) providers: &'static [&'static dyn Provider],
     pub(crate) http: HttpClient,
     pub(crate) clock: Clock,
+    /// Names of hosts that credentials may be sent to beside the vendor's own.
+    pub(crate) rmm_hosts: Arc<[String]>,
+    /// Requests that RMMs still take.
+    pub(crate) desks: Arc<Desks>,
     /// One sign-in at a time for each integration: ten jobs that find a dead token make one new one.
     sign_ins: Arc<Mutex<HashMap<IntegrationId, Arc<tokio::sync::Mutex<()>>>>>,
 }
@@ -39,6 +47,8 @@ pub(crate) struct Opened {
     pub(crate) integration: Integration,
     pub(crate) provider: &'static dyn Provider,
     pub(crate) connection: Connection,
+    /// When the token was made, and when it ends if that is known; none without a token.
+    pub(crate) token_times: Option<(Time, Option<Time>)>,
 }
 
 impl Core {
@@ -46,9 +56,11 @@ impl Core {
         store: Store,
         providers: &'static [&'static dyn Provider],
         http: HttpClient,
-        clock: Clock,
+        options: Options,
     ) -> Core {
-        Core { store, providers, http, clock, sign_ins: Arc::default() }
+        let Options { clock, rmm_hosts } = options;
+        let (rmm_hosts, desks) = (rmm_hosts.into(), Arc::default());
+        Core { store, providers, http, clock, rmm_hosts, desks, sign_ins: Arc::default() }
     }
 
     pub(crate) fn provider(&self, id: &str) -> Result<&'static dyn Provider> {
@@ -62,8 +74,16 @@ impl Core {
         })
     }
 
-    /// Decrypts an integration's secrets. Signs in for no token.
+    /// Decrypts an integration's secrets. Signs in for no token. Its address must still be one that credentials may be
+    /// sent to.
     pub(crate) async fn open(&self, ctx: &Ctx, id: IntegrationId) -> Result<Opened> {
+        let opened = self.open_for_change(ctx, id).await?;
+        self.check_address(opened.provider, &opened.connection.base_url)?;
+        Ok(opened)
+    }
+
+    /// The same whatever its address, for whoever looks at it before anything is sent.
+    pub(crate) async fn open_for_change(&self, ctx: &Ctx, id: IntegrationId) -> Result<Opened> {
         let tenant = self.store.tenant(ctx);
         let integration = tenant.integrations().get(id).await.map_err(named("integration"))?;
         if !integration.is_active {
@@ -74,79 +94,92 @@ impl Core {
         }
         let provider = self.provider(&integration.provider)?;
         let row_id = id.to_db();
-        let mut secrets: Vec<(String, SecretString)> =
-            tenant.secrets().open_all(SecretOwner { table: TABLE, row_id: &row_id }).await?;
+        let mut secrets = tenant.secrets().open_dated(SecretOwner { table: TABLE, row_id: &row_id }).await?;
         let token_name = provider.descriptor().token_secret;
         let token = secrets
             .iter()
-            .position(|(name, _)| Some(name.as_str()) == token_name)
-            .map(|at| secrets.swap_remove(at).1);
+            .position(|secret| Some(secret.name.as_str()) == token_name)
+            .map(|at| secrets.swap_remove(at));
+        // Of the value itself, not of the row of the integration, which may be older by now.
+        let token_times = token.as_ref().map(|token| (token.set_at, token.expires_at));
         let base_url =
             Url::parse(&integration.instance_url).map_err(|error| ServiceError::Internal(Box::new(error)))?;
         let connection = Connection {
             integration: Some(id),
             base_url,
             auth_mode: integration.auth_mode.clone(),
-            secrets: secrets.into_iter().collect::<Secrets>(),
-            token,
+            secrets: secrets.into_iter().map(|secret| (secret.name, secret.value)).collect::<Secrets>(),
+            token: token.map(|token| token.value),
             settings: integration.settings.clone(),
-            budget: Arc::new(provider::Unlimited),
+            budget: self.desks.of(&self.store, ctx, id, provider.descriptor(), &integration.settings),
             http: self.http.clone(),
         };
-        Ok(Opened { integration, provider, connection })
+        Ok(Opened { integration, provider, connection, token_times })
     }
 
-    /// Opens an integration and makes sure that it has a token where it needs one.
-    pub(crate) async fn open_signed_in(&self, ctx: &Ctx, id: IntegrationId) -> Result<Opened> {
-        let opened = self.open(ctx, id).await?;
-        if opened.connection.token.is_some() || !opened.needs_sign_in() {
-            return Ok(opened);
+    /// Where many accounts share the vendor's addresses, credentials go to these and to the operator's list alone. The list
+    /// may be shorter today than when the integration was saved.
+    pub(crate) fn check_address(&self, provider: &dyn Provider, url: &Url) -> Result<()> {
+        let descriptor = provider.descriptor();
+        if descriptor.account_field.is_none() {
+            return Ok(());
         }
-        self.sign_in(ctx, opened, None).await
+        let host = url.host_str().unwrap_or_default();
+        let fix = match provider.read_url(url.as_str(), &self.rmm_hosts) {
+            Ok(read) if read.url.origin() == url.origin() => return Ok(()),
+            Ok(read) => format!("Change the address of the integration to `{}`.", read.url),
+            Err(_) => format!(
+                "Change the address of the integration; or, if `{host}` may have these credentials, add it to \
+                 `outbound.rmm_hosts` in the configuration and restart Fleetgate."
+            ),
+        };
+        let message =
+            format!("`{host}` is not a host that credentials for {} may be sent to.", descriptor.name);
+        let problem = Problem::new("address_not_allowed", message, fix);
+        Err(ProviderError::new(ErrorKind::Denied, problem).into())
     }
 
-    /// Signs in anew and keeps the token. If another job did so meanwhile, its token is used.
-    pub(crate) async fn sign_in(
+    #[allow(
+        dead_code,
+        reason = "the way for what people ask of an RMM beside the syncs; its first user comes with audits on demand"
+    )]
+    /// Calls the RMM of an integration for `ctx`. If it refuses the token and a new one needs nobody, it is called once
+    /// more with that. The caller has checked that the actor may do this: the integration is opened also for somebody who
+    /// may see some clients only.
+    pub(crate) async fn call<T, F>(
         &self,
         ctx: &Ctx,
-        opened: Opened,
-        code: Option<&SecretString>,
-    ) -> Result<Opened> {
-        let id = opened.integration.id;
-        let turn = self.turn(id);
-        let _held = turn.lock().await;
-        let fresh = self.open(ctx, id).await?;
-        if code.is_none() && fresh.has_other_token_than(opened.connection.token.as_ref()) {
-            return Ok(fresh);
+        id: IntegrationId,
+        work: impl Fn(Arc<Opened>) -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = provider::Result<T>>,
+    {
+        // A token that is renewed by the way is nobody's own act, and is for all clients.
+        let ours = Ctx { actor: Actor::system(), ..ctx.clone() };
+        let opened = Arc::new(Box::pin(self.open_signed_in(&ours, id)).await?.waited_for_in(self, ctx));
+        let refused = match work(Arc::clone(&opened)).await {
+            Err(error) if error.kind == ErrorKind::Unauthorized => error,
+            other => return Ok(other?),
+        };
+        if !opened.needs_sign_in() {
+            self.note_failure(&ours, id, &refused).await;
+            return Err(refused.into());
         }
-        match fresh.provider.sign_in(&fresh.connection, code).await {
-            Ok(signed_in) => {
-                let tenant = self.store.tenant(ctx);
-                if let Some(name) = fresh.provider.descriptor().token_secret {
-                    let integrations = tenant.integrations();
-                    integrations.put_token(id, name, &signed_in.token, signed_in.expires_at).await?;
-                }
-                let state = ConnectionState::Connected;
-                tenant.integrations().set_state(id, state, None, signed_in.account).await?;
-                self.retire_token(&fresh).await;
-                self.open(ctx, id).await
-            }
-            Err(error) => {
-                self.note_failure(ctx, id, &error).await;
-                Err(error.into())
-            }
+        let used = opened.connection.token.clone();
+        let opened = self.open(&ours, id).await?;
+        let renewed = if opened.has_other_token_than(used.as_ref()) {
+            opened
+        } else {
+            Box::pin(self.sign_in(&ours, opened, None)).await?
+        };
+        let again = work(Arc::new(renewed.waited_for_in(self, ctx))).await;
+        if let Err(error) = &again
+            && error.kind == ErrorKind::Unauthorized
+        {
+            self.note_failure(&ours, id, error).await;
         }
-    }
-
-    /// The replaced token is ended at the RMM, so that none is left behind. A failure changes nothing for us.
-    async fn retire_token(&self, old: &Opened) {
-        if old.connection.token.is_none() {
-            return;
-        }
-        if let Err(error) = old.provider.sign_out(&old.connection).await {
-            let id = old.integration.id;
-            warn!(integration.id = %id, error = &error as &dyn std::error::Error, "an old token of `{id}` was not ended");
-        }
+        Ok(again?)
     }
 
     fn turn(&self, id: IntegrationId) -> Arc<tokio::sync::Mutex<()>> {
@@ -179,6 +212,13 @@ impl Core {
 }
 
 impl Opened {
+    /// The same for whoever waits in `ctx`: people come before work in the background.
+    fn waited_for_in(mut self, core: &Core, ctx: &Ctx) -> Opened {
+        let (descriptor, settings) = (self.provider.descriptor(), &self.integration.settings);
+        self.connection.budget = core.desks.of(&core.store, ctx, self.integration.id, descriptor, settings);
+        self
+    }
+
     pub(crate) fn needs_sign_in(&self) -> bool {
         let mode = self.provider.descriptor().auth_mode(&self.connection.auth_mode);
         mode.is_some_and(|mode| mode.needs_sign_in)
@@ -202,3 +242,6 @@ impl Opened {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

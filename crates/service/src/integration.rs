@@ -11,11 +11,12 @@ use std::{
 use domain::{
     Ctx,
     auth::Permission,
+    budget::{Account, View as BudgetView},
     id::{IntegrationId, TypedId},
     integration::{ConnectionState, Integration, IntegrationSettings},
 };
 use provider::{
-    AuthMode, CheckReport, Connection, Descriptor, FieldKind, Problem, Provider, ReadUrl, Secrets,
+    AuthMode, Budget, CheckReport, Connection, Descriptor, FieldKind, Problem, Provider, ReadUrl, Secrets,
 };
 use secrecy::{ExposeSecret, SecretString};
 use store::{
@@ -25,10 +26,13 @@ use store::{
 use url::Url;
 
 use crate::{
+    budget,
     core::{Core, Opened},
     error::{Result, ServiceError, named},
     schedule,
 };
+
+mod settings;
 
 /// Longest value of a field, in characters.
 const MAX_FIELD_CHARS: usize = 4_096;
@@ -65,6 +69,19 @@ pub struct IntegrationView {
     pub last_check: Option<CheckReport>,
     /// What should be known.
     pub warnings: Vec<Problem>,
+    /// Settings that this RMM has beside those that every integration has.
+    pub own_settings: &'static [&'static str],
+    /// Requests that the RMM takes; none if it does not limit them.
+    pub rate_budget: Option<RateBudget>,
+}
+
+/// The limit on requests of an account, as people see it.
+#[derive(Clone, Debug)]
+pub struct RateBudget {
+    /// Counters and our share.
+    pub view: BudgetView,
+    /// Why the RMM shuts us out.
+    pub problem: Option<Problem>,
 }
 
 /// The use cases of integrations.
@@ -83,6 +100,8 @@ struct Merged {
     secrets: Secrets,
     /// The stored token still belongs to these credentials.
     token_stays: bool,
+    /// Address, way to authenticate or the field that names the account changed.
+    may_be_another_account: bool,
     code: Option<SecretString>,
 }
 
@@ -99,18 +118,39 @@ impl Integrations {
     /// All integrations of the tenant.
     pub async fn list(&self, ctx: &Ctx) -> Result<Vec<IntegrationView>> {
         ctx.require(Permission::IntegrationsRead)?;
-        let mut views = Vec::new();
-        for integration in self.core.store.tenant(ctx).integrations().list().await? {
-            views.push(self.view(ctx, integration).await?);
+        let integrations = self.core.store.tenant(ctx).integrations().list().await?;
+        let limits = |i: &Integration| self.core.provider(&i.provider).is_ok_and(is_limited);
+        let accounts = if integrations.iter().any(limits) {
+            self.core.store.tenant(ctx).budgets().list().await?.into_iter().collect()
+        } else {
+            BTreeMap::new()
+        };
+        let mut secrets: BTreeMap<String, Vec<SecretInfo>> = BTreeMap::new();
+        for (owner, secret) in self.core.store.tenant(ctx).secrets().describe_all(TABLE).await? {
+            secrets.entry(owner).or_default().push(secret);
         }
-        Ok(views)
+        let view = |integration: Integration| {
+            let secrets = secrets.remove(&integration.id.to_db()).unwrap_or_default();
+            let account = accounts.get(&integration.id);
+            self.view(ctx, integration, secrets, account)
+        };
+        integrations.into_iter().map(view).collect()
     }
 
     /// One integration.
     pub async fn get(&self, ctx: &Ctx, id: IntegrationId) -> Result<IntegrationView> {
         ctx.require(Permission::IntegrationsRead)?;
-        let found = self.core.store.tenant(ctx).integrations().get(id).await;
-        self.view(ctx, found.map_err(named("integration"))?).await
+        let tenant = self.core.store.tenant(ctx);
+        let integration = tenant.integrations().get(id).await.map_err(named("integration"))?;
+        let account = if self.core.provider(&integration.provider).is_ok_and(is_limited) {
+            tenant.budgets().find(id).await?
+        } else {
+            None
+        };
+        let row_id = integration.id.to_db();
+        let owner = SecretOwner { table: TABLE, row_id: &row_id };
+        let secrets = tenant.secrets().describe(owner).await?;
+        self.view(ctx, integration, secrets, account.as_ref())
     }
 
     /// Connects one. It is saved even if a sign-in fails: the state says what is missing, and nothing typed is lost.
@@ -119,8 +159,8 @@ impl Integrations {
         ctx.require_all_clients()?;
         let merged = self.merge_new(ctx, draft)?;
         self.check_required(&merged)?;
+        Box::pin(self.refuse_second(ctx, &merged)).await?;
         let tenant = self.core.store.tenant(ctx);
-        refuse_second(&merged, &tenant.integrations().list().await?)?;
         tenant.integrations().create(&merged.integration, &merged.changes).await?;
         let id = merged.integration.id;
         schedule::start(&self.core.store, ctx, &merged.integration).await?;
@@ -147,6 +187,9 @@ impl Integrations {
         let version = version.unwrap_or(saved.version);
         let merged = self.merge_saved(ctx, saved, draft).await?;
         self.check_required(&merged)?;
+        if merged.may_be_another_account {
+            Box::pin(self.refuse_second(ctx, &merged)).await?;
+        }
         self.core
             .store
             .tenant(ctx)
@@ -166,26 +209,33 @@ impl Integrations {
         ctx.require_all_clients()?;
         let merged = self.merge_new(ctx, draft)?;
         self.check_required(&merged)?;
-        let connection = self.connection_of(&merged, None);
+        let budget = budget::of_draft(ctx, merged.provider.descriptor(), &merged.integration.settings);
+        let connection = self.connection_of(&merged, None, budget);
         Ok(with_notes(merged.provider.check(&connection, merged.code.as_ref()).await, &merged.read_url))
     }
 
     /// Tests a saved integration, or changes to it before they are saved. The report is kept if it is of what is saved.
     pub async fn test(&self, ctx: &Ctx, id: IntegrationId, draft: Draft) -> Result<CheckReport> {
         ctx.require(Permission::SystemSettings)?;
-        let opened = self.core.open(ctx, id).await?;
+        let opened = self.core.open_for_change(ctx, id).await?;
         let is_draft = draft.url.is_some()
             || draft.auth_mode.is_some()
             || !draft.fields.is_empty()
             || draft.settings.is_some();
         let merged = self.merge_saved(ctx, opened.integration, draft).await?;
         self.check_required(&merged)?;
+        self.core.check_address(merged.provider, &merged.read_url.url)?;
         let token = if merged.token_stays { opened.connection.token } else { None };
-        let connection = self.connection_of(&merged, token);
+        let budget = if merged.may_be_another_account {
+            budget::of_draft(ctx, merged.provider.descriptor(), &merged.integration.settings)
+        } else {
+            opened.connection.budget
+        };
+        let connection = self.connection_of(&merged, token, budget);
         let report =
             with_notes(merged.provider.check(&connection, merged.code.as_ref()).await, &merged.read_url);
         if !is_draft {
-            self.keep_report(ctx, id, merged.provider, &report).await?;
+            self.keep_report(ctx, &merged.integration, merged.provider, &report).await?;
         }
         Ok(report)
     }
@@ -205,7 +255,7 @@ impl Integrations {
                 "this integration uses a key and needs no sign-in; test the connection instead",
             ));
         }
-        self.core.sign_in(ctx, opened, code.as_ref()).await?;
+        Box::pin(self.core.sign_in(ctx, opened, code.as_ref())).await?;
         self.get(ctx, id).await
     }
 
@@ -217,6 +267,7 @@ impl Integrations {
         if !integration.is_active {
             return self.get(ctx, id).await;
         }
+        // A token goes to no address that may not have it.
         let opened = self.core.open(ctx, id).await.ok();
         let version = integration.version;
         integration.is_active = false;
@@ -251,6 +302,7 @@ impl Integrations {
         let version = saved.version;
         let mut merged = self.merge_saved(ctx, saved, draft).await?;
         self.check_required(&merged)?;
+        Box::pin(self.refuse_second(ctx, &merged)).await?;
         merged.integration.is_active = true;
         merged.integration.state = ConnectionState::New;
         merged.integration.connected_at = Some(ctx.now);
@@ -284,7 +336,7 @@ impl Integrations {
         if !opened.needs_sign_in() {
             return Ok(());
         }
-        match self.core.sign_in(ctx, opened, code).await {
+        match Box::pin(self.core.sign_in(ctx, opened, code)).await {
             Ok(_) | Err(ServiceError::Provider(_)) => Ok(()),
             Err(other) => Err(other),
         }
@@ -293,16 +345,19 @@ impl Integrations {
     async fn keep_report(
         &self,
         ctx: &Ctx,
-        id: IntegrationId,
+        tested: &Integration,
         provider: &'static dyn Provider,
         report: &CheckReport,
     ) -> Result<()> {
+        let id = tested.id;
         let integrations = self.core.store.tenant(ctx);
         let integrations = integrations.integrations();
         let text = serde_json::to_string(report).map_err(|error| ServiceError::Internal(Box::new(error)))?;
         integrations.set_check(id, &text).await?;
         if let (Some(signed_in), Some(name)) = (&report.signed_in, provider.descriptor().token_secret) {
-            integrations.put_token(id, name, &signed_in.token, signed_in.expires_at).await?;
+            let put =
+                integrations.put_token(id, tested.version, name, &signed_in.token, signed_in.expires_at);
+            put.await?;
         }
         let asks_code = report.problem.as_ref().is_some_and(|p| p.offer == Some(provider::Offer::AskCode));
         let state = match (report.ok, asks_code) {
@@ -315,13 +370,22 @@ impl Integrations {
         Ok(())
     }
 
-    async fn view(&self, ctx: &Ctx, integration: Integration) -> Result<IntegrationView> {
-        let row_id = integration.id.to_db();
-        let owner = SecretOwner { table: TABLE, row_id: &row_id };
-        let secrets = self.core.store.tenant(ctx).secrets().describe(owner).await?;
+    fn view(
+        &self,
+        ctx: &Ctx,
+        integration: Integration,
+        secrets: Vec<SecretInfo>,
+        account: Option<&Account>,
+    ) -> Result<IntegrationView> {
         let descriptor = self.core.provider(&integration.provider)?.descriptor();
         let warnings = warnings(descriptor, &integration, &secrets);
+        let budget = budget::view(account, descriptor, &integration.settings, ctx.now);
         Ok(IntegrationView {
+            own_settings: descriptor.settings,
+            rate_budget: budget.map(|view| RateBudget {
+                problem: view.problem.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+                view,
+            }),
             problem: integration.problem.as_deref().and_then(|text| serde_json::from_str(text).ok()),
             last_check: integration.last_check.as_deref().and_then(|text| serde_json::from_str(text).ok()),
             secrets: secrets
@@ -333,7 +397,12 @@ impl Integrations {
         })
     }
 
-    fn connection_of(&self, merged: &Merged, token: Option<SecretString>) -> Connection {
+    fn connection_of(
+        &self,
+        merged: &Merged,
+        token: Option<SecretString>,
+        budget: Arc<dyn Budget>,
+    ) -> Connection {
         Connection {
             integration: None,
             base_url: merged.read_url.url.clone(),
@@ -341,7 +410,7 @@ impl Integrations {
             secrets: merged.secrets.clone(),
             token,
             settings: merged.integration.settings.clone(),
-            budget: Arc::new(provider::Unlimited),
+            budget,
             http: self.core.http.clone(),
         }
     }
@@ -380,7 +449,7 @@ impl Integrations {
             connected_at: None,
             disconnected_at: None,
         };
-        lay_over(provider, blank, Vec::new(), draft)
+        lay_over(provider, &self.core.rmm_hosts, blank, Vec::new(), draft)
     }
 
     async fn merge_saved(&self, ctx: &Ctx, saved: Integration, draft: Draft) -> Result<Merged> {
@@ -395,7 +464,40 @@ impl Integrations {
         let row_id = saved.id.to_db();
         let owner = SecretOwner { table: TABLE, row_id: &row_id };
         let secrets = self.core.store.tenant(ctx).secrets().open_all(owner).await?;
-        lay_over(provider, saved, secrets, draft)
+        lay_over(provider, &self.core.rmm_hosts, saved, secrets, draft)
+    }
+
+    /// The same account of the same RMM twice would put every machine into the register twice. Where many accounts share
+    /// an address, the secret that names the account tells them apart.
+    async fn refuse_second(&self, ctx: &Ctx, new: &Merged) -> Result<()> {
+        let tenant = self.core.store.tenant(ctx);
+        let account_field = new.provider.descriptor().account_field;
+        let origin = |url: &str| Url::parse(url).ok().map(|url| url.origin());
+        let wanted = Some(new.read_url.url.origin());
+        for known in tenant.integrations().list().await? {
+            let is_another = known.id != new.integration.id && known.provider == new.integration.provider;
+            if !is_another || origin(&known.instance_url) != wanted {
+                continue;
+            }
+            if let Some(field) = account_field {
+                let row_id = known.id.to_db();
+                let theirs = tenant.secrets().open_all(SecretOwner { table: TABLE, row_id: &row_id }).await?;
+                let theirs = theirs.iter().find(|(name, _)| name == field).map(|(_, value)| value);
+                if !is_same_secret(new.secrets.get(field), theirs) {
+                    continue;
+                }
+            }
+            let (what, next) = match (account_field, known.is_active) {
+                (None, true) => ("address", "edit it"),
+                (None, false) => ("address", "reconnect it"),
+                (Some(_), _) => ("account", "edit it"),
+            };
+            return Err(ServiceError::conflict(
+                "already_connected",
+                format!("`{}` has this {what} already; {next} instead of adding it again", known.name),
+            ));
+        }
+        Ok(())
     }
 
     /// Every required field of the auth mode must be there, from the draft or from what is saved.
@@ -419,22 +521,8 @@ impl Integrations {
     }
 }
 
-/// The same account of the same RMM twice would put every machine into the register twice.
-fn refuse_second(new: &Merged, known: &[Integration]) -> Result<()> {
-    let origin = |url: &str| Url::parse(url).ok().map(|url| url.origin());
-    let wanted = Some(new.read_url.url.origin());
-    let same =
-        known.iter().find(|i| i.provider == new.integration.provider && origin(&i.instance_url) == wanted);
-    match same {
-        None => Ok(()),
-        Some(same) => {
-            let next = if same.is_active { "edit it" } else { "reconnect it" };
-            Err(ServiceError::conflict(
-                "already_connected",
-                format!("`{}` has this address already; {next} instead of adding it again", same.name),
-            ))
-        }
-    }
+fn is_limited(provider: &dyn Provider) -> bool {
+    provider.descriptor().rate_limit.is_some()
 }
 
 fn with_notes(mut report: CheckReport, read: &ReadUrl) -> CheckReport {
@@ -459,13 +547,14 @@ fn auth_mode(descriptor: &'static Descriptor, id: &str) -> Result<&'static AuthM
 
 fn lay_over(
     provider: &'static dyn Provider,
+    hosts: &[String],
     mut integration: Integration,
     saved: Vec<(String, SecretString)>,
     draft: Draft,
 ) -> Result<Merged> {
     let descriptor = provider.descriptor();
     let old_url = Url::parse(&integration.instance_url).ok();
-    let read_url = read_url(provider, old_url.as_ref(), draft.url.as_deref())?;
+    let read_url = read_url(provider, hosts, old_url.as_ref(), draft.url.as_deref())?;
     let origin_changed = old_url.as_ref().is_some_and(|old| old.origin() != read_url.url.origin());
     read_url.url.as_str().clone_into(&mut integration.instance_url);
     let old_mode = integration.auth_mode.clone();
@@ -474,7 +563,7 @@ fn lay_over(
     }
     let mode = auth_mode(descriptor, &integration.auth_mode)?;
     let mode_changed = old_url.is_some() && old_mode != integration.auth_mode;
-    integration.settings = merge_settings(&integration.settings, draft.settings.as_ref())?;
+    integration.settings = settings::merge(descriptor, &integration.settings, draft.settings.as_ref())?;
     integration.name = name_of(descriptor, &integration, draft.name.as_deref(), &read_url.url)?;
     let clear = origin_changed || mode_changed;
     let (set, removed, code) = read_fields(mode, draft.fields, draft.code)?;
@@ -494,6 +583,7 @@ fn lay_over(
     if reads_otherwise && !clear {
         remove.extend(descriptor.token_secret.map(str::to_owned));
     }
+    let set_names: Vec<String> = set.iter().map(|(name, _)| name.clone()).collect();
     let set = set.into_iter().map(|(name, value)| {
         let last_four = last_four_of(&name);
         (name, value, last_four, None)
@@ -504,7 +594,28 @@ fn lay_over(
         integration.state = ConnectionState::New;
         integration.problem = None;
     }
-    Ok(Merged { integration, provider, read_url, changes, secrets, token_stays: !reads_otherwise, code })
+    let names_account = |field: &&str| set_names.iter().any(|name| name == field);
+    let may_be_another_account = clear || descriptor.account_field.as_ref().is_some_and(names_account);
+    let token_stays = !reads_otherwise;
+    Ok(Merged {
+        integration,
+        provider,
+        read_url,
+        changes,
+        secrets,
+        token_stays,
+        may_be_another_account,
+        code,
+    })
+}
+
+/// Compared as hashes, in the same time whatever they hold. What is not there is the same as nothing.
+fn is_same_secret(one: Option<&SecretString>, other: Option<&SecretString>) -> bool {
+    let hash = |secret: &SecretString| blake3::hash(secret.expose_secret().as_bytes());
+    match (one, other) {
+        (Some(one), Some(other)) => hash(one) == hash(other),
+        (None, _) | (_, None) => false,
+    }
 }
 
 /// People choose passwords, and the end of one says too much; keys are drawn by lot.
@@ -512,9 +623,14 @@ fn last_four_of(name: &str) -> LastFour {
     if name.ends_with("password") || name.ends_with("totp_secret") { LastFour::Hide } else { LastFour::Show }
 }
 
-fn read_url(provider: &'static dyn Provider, old: Option<&Url>, pasted: Option<&str>) -> Result<ReadUrl> {
+fn read_url(
+    provider: &'static dyn Provider,
+    hosts: &[String],
+    old: Option<&Url>,
+    pasted: Option<&str>,
+) -> Result<ReadUrl> {
     match (pasted, old) {
-        (Some(pasted), _) => provider.read_url(pasted, &[]).map_err(|problem| {
+        (Some(pasted), _) => provider.read_url(pasted, hosts).map_err(|problem| {
             let message = format!("{} {}", problem.message, problem.fix);
             ServiceError::invalid("url", "url_unusable", message)
         }),
@@ -541,30 +657,6 @@ fn name_of(
         }
         None => Ok(integration.name.clone()),
     }
-}
-
-/// Settings are merged field by field, so that saving one never erases another.
-fn merge_settings(
-    saved: &IntegrationSettings,
-    changes: Option<&serde_json::Value>,
-) -> Result<IntegrationSettings> {
-    let Some(changes) = changes else { return Ok(saved.clone()) };
-    let unusable = |message: String| ServiceError::invalid("settings", "setting_unusable", message);
-    let changes = changes
-        .as_object()
-        .ok_or_else(|| unusable("settings are an object of names and values".to_owned()))?;
-    let mut merged = serde_json::to_value(saved).map_err(|error| ServiceError::Internal(Box::new(error)))?;
-    if let Some(target) = merged.as_object_mut() {
-        for (name, value) in changes {
-            target.insert(name.clone(), value.clone());
-        }
-    }
-    let settings: IntegrationSettings =
-        serde_json::from_value(merged).map_err(|error| unusable(error.to_string()))?;
-    settings.check().map_err(|wrong| {
-        ServiceError::invalid(&format!("settings.{}", wrong.setting), "setting_unusable", wrong.message)
-    })?;
-    Ok(settings)
 }
 
 type ReadFields = (Vec<(String, SecretString)>, BTreeSet<String>, Option<SecretString>);

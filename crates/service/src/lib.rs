@@ -15,9 +15,13 @@ pub mod schedule;
 pub mod site;
 pub mod sync;
 
+mod budget;
 mod clock;
 mod core;
 mod spawn;
+
+#[cfg(test)]
+mod fake;
 
 use std::sync::Arc;
 
@@ -32,8 +36,24 @@ pub use store::secret::SecretInfo;
 /// What the contract says about providers, for whoever presents it.
 pub mod provider_types {
     pub use provider::{
-        AuthMode, CheckLine, CheckReport, Descriptor, Field, FieldKind, LineState, Offer, Problem,
+        AuthMode, CheckLine, CheckReport, Descriptor, Field, FieldKind, LineState, Offer, Problem, RateLimit,
+        StatusWords,
     };
+}
+
+/// What may be chosen for [`Services`].
+#[derive(Clone)]
+pub struct Options {
+    /// What tells sync runs the time.
+    pub clock: Clock,
+    /// Names of hosts that credentials of an RMM may be sent to, beside the vendor's own.
+    pub rmm_hosts: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { clock: Clock::real(), rmm_hosts: Vec::new() }
+    }
 }
 
 /// All use cases over one store. Cheap to clone.
@@ -73,7 +93,17 @@ impl Services {
         http: HttpClient,
         clock: Clock,
     ) -> Services {
-        let core = core::Core::new(store.clone(), providers, http, clock);
+        Services::with_options(store, providers, http, Options { clock, ..Options::default() })
+    }
+
+    /// The same with all that may be chosen.
+    pub fn with_options(
+        store: Store,
+        providers: &'static [&'static dyn Provider],
+        http: HttpClient,
+        options: Options,
+    ) -> Services {
+        let core = core::Core::new(store.clone(), providers, http, options);
         Services {
             accounts: account::Accounts::new(store),
             assets: asset::Assets::new(core.clone()),

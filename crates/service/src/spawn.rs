@@ -25,6 +25,17 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
     }
 }
 
+/// Runs `work` in a task of its own and waits for it: it goes on while nobody polls whoever waits, and ends with them.
+pub(crate) async fn apart<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    match Task::start(work).await {
+        Ok(value) => value,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => std::future::pending().await, // the runtime is shutting down
+        },
+    }
+}
+
 /// A task that ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Task<T>(JoinHandle<T>);

@@ -415,7 +415,7 @@ impl RunHandler {
         work: &Work<'_>,
         error: ProviderError,
     ) -> std::result::Result<Outcome, ProviderError> {
-        if error.kind != ErrorKind::Unauthorized || job.attempt > 2 {
+        if error.kind != ErrorKind::Unauthorized || job.attempt >= job.max_attempts {
             return Err(error);
         }
         let opened = match self.core.open(ctx, work.run.integration_id).await {
@@ -424,6 +424,11 @@ impl RunHandler {
         };
         if opened.has_other_token_than(work.token.as_ref()) {
             return Ok(Outcome::Retry { after: Duration::ZERO, error: error.problem.code });
+        }
+        // One that was made for this run and is refused as well: another would fare no better.
+        let made_at = opened.token_times.map(|(set_at, _)| set_at);
+        if made_at.zip(work.run.started_at).is_some_and(|(made, started)| made >= started) {
+            return Err(error);
         }
         match self.core.sign_in(ctx, opened, None).await {
             Ok(_) => Ok(Outcome::Retry { after: Duration::ZERO, error: error.problem.code }),

@@ -56,6 +56,17 @@ statements! {
          OR COALESCE($5, account, '') <> COALESCE(account, ''))"
     ];
     SET_TOKEN_EXPIRY = ["UPDATE rmm_integrations SET token_expires_at = $3 WHERE tenant_id = $1 AND id = $2"];
+    // By the database's clock: nodes whose clocks differ still agree.
+    CLAIM_SIGN_IN = [
+        "UPDATE rmm_integrations SET sign_in_by = $3, sign_in_until = $4 + "
+        {engine "CAST(unixepoch('subsec') * 1000 AS INTEGER)" "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"}
+        " WHERE tenant_id = $1 AND id = $2 AND is_active AND (sign_in_until IS NULL OR sign_in_until <= "
+        {engine "CAST(unixepoch('subsec') * 1000 AS INTEGER)" "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"}
+        ")"
+    ];
+    RELEASE_SIGN_IN = [
+        "UPDATE rmm_integrations SET sign_in_by = NULL, sign_in_until = NULL WHERE tenant_id = $1 AND id = $2 AND sign_in_by = $3"
+    ];
     // A token that was kept after the use began is another one. Seldom: not for less than a few minutes.
     EXTEND_TOKEN = [
         "UPDATE rmm_integrations SET token_expires_at = $4 WHERE tenant_id = $1 AND id = $2 \
@@ -196,6 +207,7 @@ impl Integrations<'_> {
         ];
         tx.run(&INSERT, columns).await?;
         let act = act("integration.connect", new, secrets)?;
+        let act = with_fields(act, &IntegrationSettings::default(), &new.settings);
         self.finish(tx, new.id, secrets, act).await
     }
 
@@ -203,6 +215,7 @@ impl Integrations<'_> {
     /// `version`; [`StoreError::Stale`] otherwise.
     pub async fn update(&self, changed: &Integration, version: i64, secrets: &SecretChanges) -> Result<()> {
         let mut tx = self.0.whole()?.begin().await?;
+        let before = tx.one::<IntegrationRow>(&GET, args![self.0.id, changed.id.to_db()]).await?;
         let columns = args![
             self.0.id,
             changed.id.to_db(),
@@ -221,7 +234,6 @@ impl Integrations<'_> {
             secrets.clear || !secrets.set.is_empty() || !secrets.remove.is_empty()
         ];
         if tx.run(&UPDATE, columns).await? == 0 {
-            tx.one::<IntegrationRow>(&GET, args![self.0.id, changed.id.to_db()]).await?;
             return Err(StoreError::Stale);
         }
         if !changed.is_active {
@@ -229,6 +241,7 @@ impl Integrations<'_> {
         }
         let name = if changed.is_active { "integration.update" } else { "integration.disconnect" };
         let act = act(name, changed, secrets)?;
+        let act = with_fields(act, &before.into_integration()?.settings, &changed.settings);
         self.finish(tx, changed.id, secrets, act).await
     }
 
@@ -259,17 +272,19 @@ impl Integrations<'_> {
         Ok(())
     }
 
-    /// Keeps a fresh vendor token, if the integration is still active.
+    /// Keeps a fresh vendor token of a sign-in with what was saved at `version`; [`StoreError::Stale`] if that changed
+    /// since: the token may be of other credentials, or the integration was disconnected.
     pub async fn put_token(
         &self,
         id: IntegrationId,
+        version: i64,
         name: &str,
         token: &SecretString,
         expires_at: Option<Time>,
     ) -> Result<()> {
         let mut tx = self.0.whole()?.begin().await?;
         let row: IntegrationRow = tx.one(&GET, args![self.0.id, id.to_db()]).await?;
-        if !row.is_active {
+        if !row.is_active || row.version != version {
             return Err(StoreError::Stale);
         }
         let set = vec![(name.to_owned(), token.clone(), LastFour::Hide, expires_at)];
@@ -281,6 +296,18 @@ impl Integrations<'_> {
             self.0.record(&mut tx, act).await?;
         }
         tx.commit().await
+    }
+
+    /// Takes the right to sign in at the RMM for so long, as `by`; `false` while somebody else has it.
+    pub async fn claim_sign_in(&self, id: IntegrationId, by: &str, length: Duration) -> Result<bool> {
+        let length_ms = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
+        let columns = args![self.0.id, id.to_db(), by, length_ms];
+        Ok(self.0.whole()?.write(&CLAIM_SIGN_IN, columns).await? > 0)
+    }
+
+    /// Gives that right back, if `by` still has it.
+    pub async fn release_sign_in(&self, id: IntegrationId, by: &str) -> Result<()> {
+        self.0.whole()?.write(&RELEASE_SIGN_IN, args![self.0.id, id.to_db(), by]).await.map(drop)
     }
 
     /// A vendor token that was used at `used_at` lives until `until` at least. Written if that is news, and only
@@ -351,6 +378,19 @@ fn act(name: &'static str, saved: &Integration, secrets: &SecretChanges) -> Resu
         act = act.with("secrets_removed", secrets.remove.to_vec());
     }
     Ok(act)
+}
+
+/// Whose values are shown from now on, and whose no more: custom fields hold keys and passwords.
+fn with_fields(act: Act, before: &IntegrationSettings, after: &IntegrationSettings) -> Act {
+    let is_shown = |settings: &IntegrationSettings, key: &String| {
+        settings.custom_fields.get(key).is_some_and(|field| field.shown)
+    };
+    let only_in = |one: &IntegrationSettings, other: &IntegrationSettings| -> Vec<String> {
+        one.custom_fields.keys().filter(|key| is_shown(one, key) && !is_shown(other, key)).cloned().collect()
+    };
+    let (shown, hidden) = (only_in(after, before), only_in(before, after));
+    let act = if shown.is_empty() { act } else { act.with("fields_shown", shown) };
+    if hidden.is_empty() { act } else { act.with("fields_hidden", hidden) }
 }
 
 impl Store {

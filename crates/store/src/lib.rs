@@ -14,6 +14,7 @@ mod sql;
 pub mod absence;
 pub mod asset;
 pub mod audit;
+pub mod budget;
 pub mod client;
 pub mod copy;
 pub mod detail;
@@ -165,6 +166,8 @@ groups! {
     absences -> absence::Absences<'_>;
     /// Assets.
     assets -> asset::Assets<'_>;
+    /// Accounts of requests that RMMs take.
+    budgets -> budget::Budgets<'_>;
     /// Clients.
     clients -> client::Clients<'_>;
     /// Details of devices.

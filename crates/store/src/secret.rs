@@ -77,6 +77,18 @@ pub struct SecretInfo {
     pub expires_at: Option<Time>,
 }
 
+/// A secret with its value.
+pub struct OpenSecret {
+    /// Its name with the owner.
+    pub name: String,
+    /// The value.
+    pub value: SecretString,
+    /// When it was set.
+    pub set_at: Time,
+    /// When it stops working at the other side, if that is known.
+    pub expires_at: Option<Time>,
+}
+
 /// The secrets of one tenant.
 #[derive(Clone)]
 pub struct Secrets<'s> {
@@ -98,13 +110,25 @@ impl Secrets<'_> {
         Ok(rows.into_iter().map(SecretInfo::from).collect())
     }
 
+    /// The same of all owners in a table, each with its id.
+    pub async fn describe_all(&self, table: &str) -> Result<Vec<(String, SecretInfo)>> {
+        let rows: Vec<OwnedRow> = self.tenant.db().all(&DESCRIBE_ALL, args![self.tenant.id, table]).await?;
+        Ok(rows.into_iter().map(|row| (row.owner_id, SecretInfo::from(row.info))).collect())
+    }
+
     /// The values set for `owner`, by name. [`crate::StoreError::Corrupt`] if one does not open.
     pub async fn open_all(&self, owner: SecretOwner<'_>) -> Result<Vec<(String, SecretString)>> {
+        let opened = self.open_dated(owner).await?;
+        Ok(opened.into_iter().map(|secret| (secret.name, secret.value)).collect())
+    }
+
+    /// The same with the times that belong to the values.
+    pub async fn open_dated(&self, owner: SecretOwner<'_>) -> Result<Vec<OpenSecret>> {
         let keys = &self.tenant.store.keys;
         for _ in 0..ATTEMPTS {
-            let rows: Vec<(String, i64, Vec<u8>)> =
+            let rows: Vec<SealedRow> =
                 self.tenant.db().all(&READ, args![self.tenant.id, owner.table, owner.row_id]).await?;
-            if rows.iter().all(|(_, version, _)| keys.knows(*version)) {
+            if rows.iter().all(|row| keys.knows(row.key_version)) {
                 return rows.into_iter().map(|row| self.open_one(owner, row)).collect();
             }
             // A rotation beside us: the rows may be of before it, and the keys of after it.
@@ -113,14 +137,12 @@ impl Secrets<'_> {
         Err(StoreError::Corrupt { what: "secret" })
     }
 
-    fn open_one(
-        &self,
-        owner: SecretOwner<'_>,
-        (name, key_version, sealed): (String, i64, Vec<u8>),
-    ) -> Result<(String, SecretString)> {
-        let place = Place { tenant: self.tenant.id, table: owner.table, row_id: owner.row_id, name: &name };
-        let value = self.tenant.store.keys.open(key_version, &place, &sealed)?;
-        Ok((name, value))
+    fn open_one(&self, owner: SecretOwner<'_>, row: SealedRow) -> Result<OpenSecret> {
+        let place =
+            Place { tenant: self.tenant.id, table: owner.table, row_id: owner.row_id, name: &row.name };
+        let value = self.tenant.store.keys.open(row.key_version, &place, &row.sealed)?;
+        let (set_at, expires_at) = (Time(row.set_at), row.expires_at.map(Time));
+        Ok(OpenSecret { name: row.name, value, set_at, expires_at })
     }
 
     /// Keeps one secret, in a transaction of its own. It replaces the one of the same name.
@@ -199,6 +221,22 @@ struct InfoRow {
     expires_at: Option<i64>,
 }
 
+#[derive(sqlx::FromRow)]
+struct SealedRow {
+    name: String,
+    key_version: i64,
+    sealed: Vec<u8>,
+    set_at: i64,
+    expires_at: Option<i64>,
+}
+
+#[derive(sqlx::FromRow)]
+struct OwnedRow {
+    owner_id: String,
+    #[sqlx(flatten)]
+    info: InfoRow,
+}
+
 impl From<InfoRow> for SecretInfo {
     fn from(row: InfoRow) -> Self {
         SecretInfo {
@@ -216,8 +254,12 @@ statements! {
         "SELECT name, last_four, set_at, set_by, expires_at FROM secrets
          WHERE tenant_id = $1 AND owner_table = $2 AND owner_id = $3 ORDER BY name"
     ];
+    DESCRIBE_ALL = [
+        "SELECT owner_id, name, last_four, set_at, set_by, expires_at FROM secrets
+         WHERE tenant_id = $1 AND owner_table = $2 ORDER BY owner_id, name"
+    ];
     READ = [
-        "SELECT name, key_version, sealed FROM secrets
+        "SELECT name, key_version, sealed, set_at, expires_at FROM secrets
          WHERE tenant_id = $1 AND owner_table = $2 AND owner_id = $3 ORDER BY name"
     ];
     PUT = [

@@ -2,8 +2,8 @@
 
 pub use crate::sql::Sql;
 use crate::{
-    absence, asset, audit, client, copy, detail, device, event, gateway, integration, isolation, job, look,
-    organization, people, presence, schedule, secret, site, sync_run,
+    absence, asset, audit, budget, client, copy, detail, device, event, gateway, integration, isolation, job,
+    look, organization, people, presence, schedule, secret, site, sync_run,
 };
 
 /// Every statement of the crate, with its name.
@@ -16,6 +16,7 @@ pub fn all() -> Vec<(&'static str, &'static Sql)> {
         asset::ALL,
         asset::QUERY_STATEMENTS,
         asset::AROUND_STATEMENTS,
+        budget::ALL,
         client::ALL,
         detail::ALL,
         device::ALL,

@@ -1,5 +1,6 @@
 //! `fleetgate integration …`: RMM accounts.
 
+mod budget;
 mod save;
 mod settings;
 
@@ -137,6 +138,8 @@ fn print(value: &Value, session: &Session) -> Result<(), Failure> {
         ("Details", ago(value, "last_detail_at", now)),
         ("Token ends at the earliest", token_end(value, now)),
         ("Settings", settings::line(value)),
+        ("Requests", budget::line(value)),
+        ("Shut out by the RMM", budget::pause(value, now)),
         ("Problem", shown(value, "problem.message")),
         ("What to do", shown(value, "problem.fix")),
         ("Last test", ago(value, "last_check_at", now)),
@@ -210,6 +213,11 @@ async fn providers(wanted: Option<&str>, session: &Session) -> Result<Exit, Fail
     session.output.facts(&[
         ("Provider", shown(descriptor, "name")),
         ("Address", format!("{}, as {}", shown(descriptor, "url_label"), shown(descriptor, "url_example"))),
+        (
+            "Settings of its own",
+            list(descriptor, "settings").iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
+        ),
+        ("Requests", budget::limit(descriptor)),
     ])?;
     let columns = [
         name("Auth mode", 0),

@@ -145,7 +145,7 @@ fn list<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
 
 fn raw(kind: Kind, value: &DeValue<'_>) -> Option<Raw> {
     match kind {
-        Kind::Networks | Kind::Proxies => {
+        Kind::Networks | Kind::Proxies | Kind::Hosts => {
             let texts = value.as_array()?.iter().map(|item| item.get_ref().as_str().map(str::to_owned));
             texts.collect::<Option<Vec<String>>>().map(Raw::List)
         }

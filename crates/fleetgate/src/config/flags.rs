@@ -94,7 +94,7 @@ fn flag_of(key: &'static Key, flag: &'static str, value_name: &'static str) -> A
         .value_name(value_name)
         .help(format!("{} [default: {}] [env: {}]", key.help, key.default, key.env));
     let arg = match key.kind {
-        Kind::Networks | Kind::Proxies => arg.action(ArgAction::Append),
+        Kind::Networks | Kind::Proxies | Kind::Hosts => arg.action(ArgAction::Append),
         _ => arg.action(ArgAction::Set),
     };
     placed(arg)

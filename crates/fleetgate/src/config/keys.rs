@@ -45,6 +45,8 @@ pub(super) enum Kind {
     Networks,
     /// Addresses and networks of proxies, as `server` reads them.
     Proxies,
+    /// Names of hosts.
+    Hosts,
     /// A level, with exceptions by module.
     Levels,
     /// One of these words.
@@ -194,6 +196,15 @@ pub(super) const KEYS: &[Key] = &[
         help: "Private networks that Fleetgate may reach, as `10.0.0.0/8` or `127.0.0.1/32:8801`",
     },
     Key {
+        name: "outbound.rmm_hosts",
+        env: "FLEETGATE_OUTBOUND_RMM_HOSTS",
+        place: flag("outbound-rmm-hosts", "HOST"),
+        kind: Kind::Hosts,
+        default: "none",
+        reach: Reach::Everywhere,
+        help: "Hosts that credentials of an RMM in the vendor's cloud may be sent to, beside the vendor's own",
+    },
+    Key {
         name: "log.level",
         env: "FLEETGATE_LOG_LEVEL",
         place: flag("log-level", "LEVEL"),
@@ -240,6 +251,7 @@ impl Kind {
             Kind::Secret => "text in quotes".to_owned(),
             Kind::Networks => "a list of networks, as [\"10.0.0.0/8\"]".to_owned(),
             Kind::Proxies => "a list of addresses, as [\"10.0.0.5\"]".to_owned(),
+            Kind::Hosts => "a list of host names, as [\"rmm.example.com\"]".to_owned(),
             Kind::Levels => "a level in quotes, as \"info\"".to_owned(),
             Kind::Choice(words) => {
                 let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();

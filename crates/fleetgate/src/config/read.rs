@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use outbound::AllowRule;
 use secrecy::SecretString;
 use server::{TrustedProxies, tls::TlsFiles};
-use url::Url;
+use url::{Host, Url};
 
 use super::{ConfigError, Raw, Setting, Settings, Source, key, keys::Kind};
 
@@ -14,7 +14,7 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 /// Turns one line of text (a flag or a variable) into what the kind asks for.
 pub(super) fn from_text(kind: Kind, text: &str) -> Result<Raw, String> {
     let raw = match kind {
-        Kind::Networks | Kind::Proxies => Raw::List(
+        Kind::Networks | Kind::Proxies | Kind::Hosts => Raw::List(
             text.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect(),
         ),
         Kind::Count(least, most) => {
@@ -42,6 +42,7 @@ pub(super) fn check(kind: Kind, raw: &Raw) -> Result<(), String> {
         (Kind::Proxies, Raw::List(proxies)) => {
             TrustedProxies::parse(proxies).map(|_| ()).map_err(|error| error.to_string())
         }
+        (Kind::Hosts, Raw::List(hosts)) => check_hosts(hosts),
         (Kind::Choice(words), Raw::Text(text)) if words.contains(&text.as_str()) => Ok(()),
         (Kind::Choice(_), Raw::Text(text)) => Err(format!("`{text}` is not {}", kind.expected())),
         (Kind::Count(least, most), Raw::Number(number)) if (least..=most).contains(number) => Ok(()),
@@ -61,6 +62,21 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 fn check_networks(networks: &[String]) -> Result<(), String> {
     let first_wrong = networks.iter().find_map(|text| text.parse::<AllowRule>().err());
     first_wrong.map_or(Ok(()), |error| Err(error.to_string()))
+}
+
+/// Names or addresses alone: a scheme, a port or a path would never match.
+fn check_hosts(hosts: &[String]) -> Result<(), String> {
+    let is_host = |text: &&String| {
+        let is_bare =
+            !text.contains(['/', '@', '*', '%', ' ']) && (!text.contains(':') || text.starts_with('['));
+        is_bare && Host::parse(text).is_ok()
+    };
+    match hosts.iter().find(|text| !is_host(text)) {
+        None => Ok(()),
+        Some(wrong) => Err(format!(
+            "`{wrong}` is not the name of a host; write it without `https://`, port and path, as `rmm.example.com`"
+        )),
+    }
 }
 
 fn web_address(text: &str) -> Result<Url, String> {
@@ -126,6 +142,12 @@ impl Settings {
         }
         self.put_default(name, Raw::List(Vec::new()));
         Vec::new()
+    }
+
+    /// Names as a URL holds them: in lower case, other letters encoded.
+    pub(super) fn hosts(&mut self, name: &str) -> Vec<String> {
+        let listed = self.list(name);
+        listed.iter().filter_map(|text| Host::parse(text).ok()).map(|host| host.to_string()).collect()
     }
 
     pub(super) fn proxies(&mut self, name: &str) -> Result<TrustedProxies, ConfigError> {

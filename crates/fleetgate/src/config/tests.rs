@@ -71,7 +71,7 @@ fn every_key_of_the_file_is_read() {
          tls_key = \"k\"\ntrusted_proxies = [\"::1\"]\n[database]\nurl = \"postgres://a/b\"\n\
          migrate_url = \"postgres://o@a/b\"\n[keys]\nroot_key_file = \"k\"\ncheckpoint_key_file = \"c\"\n\
          [audit]\ncheckpoint_file = \"a\"\n[outbound]\nallow = [\"10.0.0.0/8\"]\n\
-         [log]\nlevel = \"info,store=debug\"\nformat = \"json\"\n[jobs]\nworkers = 0x10\n",
+         rmm_hosts = [\"rmm.example.com\"]\n[log]\nlevel = \"info,store=debug\"\nformat = \"json\"\n[jobs]\nworkers = 0x10\n",
     );
     let read: Vec<&str> = settings.iter().map(|setting| setting.key.name).collect();
     let in_file = KEYS.iter().filter(|key| key.place != keys::Place::EnvironmentOnly).count();
@@ -117,6 +117,17 @@ fn a_wrong_type_says_what_is_expected() {
         "[outbound]\nallow = \"10.0.0.0/8\"\n",
         "fleetgate.toml, line 2: `outbound.allow`: this is text; expected is a list of networks, as [\"10.0.0.0/8\"]",
     );
+    for wrong in
+        ["https://rmm.example.com", "rmm.example.com:443", "*.example.com", "a/b", "", "u@rmm.example.com"]
+    {
+        check_file_error(
+            &format!("[outbound]\nrmm_hosts = [\"ok.example.com\", \"{wrong}\"]\n"),
+            &format!(
+                "fleetgate.toml, line 2: `outbound.rmm_hosts`: `{wrong}` is not the name of a host; write it without \
+                 `https://`, port and path, as `rmm.example.com`"
+            ),
+        );
+    }
     let text = "[outbound]\nallow = [\"10.0.0.0/99\"]\n";
     let wrong = file::parse(Path::new("fleetgate.toml"), text).unwrap_err().to_string();
     assert!(wrong.starts_with("fleetgate.toml, line 2: `outbound.allow`: `10.0.0.0/99`"), "{wrong}");
@@ -180,6 +191,10 @@ fn lists_in_variables_and_flags_are_separated_by_commas() {
     let variables = [("FLEETGATE_OUTBOUND_ALLOW", "10.0.0.0/8, 127.0.0.1/32:8801,")];
     let config = load_with(&ConfigFlags::default(), &variables).unwrap();
     assert_eq!(config.outbound.allow, ["10.0.0.0/8", "127.0.0.1/32:8801"]);
+    assert!(config.outbound.rmm_hosts.is_empty());
+    let variables = [("FLEETGATE_OUTBOUND_RMM_HOSTS", "RMM.example.com, 127.0.0.1,[::1]")];
+    let config = load_with(&ConfigFlags::default(), &variables).unwrap();
+    assert_eq!(config.outbound.rmm_hosts, ["rmm.example.com", "127.0.0.1", "[::1]"]);
 }
 
 #[test]

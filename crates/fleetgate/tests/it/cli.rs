@@ -175,6 +175,16 @@ fn check_settings(shell: &Shell<'_>) {
     let refused = shell.fails(5, &["integration", "edit", NAME, "--set", "sync_interval_s=5"]);
     assert!(refused.err.contains("`sync_interval_s`"), "{}", refused.err);
     assert!(!refused.err.contains("`settings`"), "{}", refused.err);
+    // This RMM limits no requests and masks no fields.
+    for foreign in ["rate_share_percent=30", "custom_fields.udf3.shown=true"] {
+        let refused = shell.fails(5, &["integration", "edit", NAME, "--set", foreign]);
+        assert!(refused.err.contains("has no setting `"), "{}", refused.err);
+    }
+    let shown = shell.typed(&["integration", "show", NAME, "--json"]).ends_with(0).json();
+    assert_eq!(shown["rate_budget"], Value::Null, "{shown}");
+    assert_eq!(shown["settings"]["rate_share_percent"], Value::Null, "{shown}");
+    let merged = ["integration", "edit", NAME, "--set", "merge_exact=true", "--json"];
+    assert_eq!(shell.typed(&merged).ends_with(0).json()["settings"]["merge_exact"], true);
 }
 
 fn check_syncing(shell: &Shell<'_>) {

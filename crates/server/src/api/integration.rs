@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::{
     api::integration_view::{CheckView, IntegrationView},
     app::AppState,
-    body::{Json, OptionalJson, object_or_null, present, present_object},
+    body::{Json, OptionalJson, nullable, object_or_null, present, present_object},
     ctx::Caller,
     error::ApiResult,
     page::{List, Path},
@@ -43,6 +43,42 @@ pub(crate) struct SettingsChange {
     /// Run schedules.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     schedules_enabled: Option<bool>,
+    /// Merge a machine by itself with one of another integration if serial number and a hardware address are the same.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    merge_exact: Option<bool>,
+    /// Our share of the requests that the RMM takes, in per cent, 1 to 90. This and the next five only where the RMM has
+    /// them (`settings` in `GET /providers`): 422 `setting_of_another_rmm`.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    rate_share_percent: Option<u8>,
+    /// Hours of silence after which a device that is offline is overdue, 1 to 8760.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    overdue_after_hours: Option<u32>,
+    /// Days of silence after which a device that is offline is stale as well, 1 to 3650.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    stale_after_days: Option<u32>,
+    /// Take over machines that the RMM does not manage permanently.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    include_on_demand: Option<bool>,
+    /// Take over machines that were deleted at the RMM.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    include_deleted: Option<bool>,
+    /// Custom fields by the RMM's key; those that are left out stay.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    custom_fields: Option<BTreeMap<String, CustomFieldChange>>,
+}
+
+/// A change of how a custom field is shown; what is left out stays.
+#[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CustomFieldChange {
+    /// What people call it, up to 100 characters; null: the RMM's key.
+    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    name: Option<Option<String>>,
+    /// Keep and show its value. Otherwise only that it is set: custom fields hold keys and passwords. Values appear with
+    /// the next sync.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    shown: Option<bool>,
 }
 
 /// A connection to make or to try.

@@ -1,8 +1,17 @@
 //! How an integration looks on the wire: no secret is in here, only that it is set.
 
-use domain::integration::IntegrationSettings;
+use std::collections::BTreeMap;
+
+use domain::{
+    budget::LaneView,
+    integration::{CustomField, IntegrationSettings},
+};
 use serde::Serialize;
-use service::{SecretInfo, integration::IntegrationView as Known, provider_types as provider};
+use service::{
+    SecretInfo,
+    integration::{IntegrationView as Known, RateBudget},
+    provider_types as provider,
+};
 use utoipa::ToSchema;
 
 use crate::wire;
@@ -171,17 +180,106 @@ pub(crate) struct SettingsView {
     missing_brake_percent: u8,
     /// Schedules run.
     schedules_enabled: bool,
+    /// A machine is merged by itself with one of another integration if serial number and a hardware address are the same.
+    merge_exact: bool,
+    /// Our share of the requests that the RMM takes, in per cent; null where it does not limit them.
+    rate_share_percent: Option<u8>,
+    /// Hours of silence after which a device that is offline is overdue; null where the RMM itself says which are.
+    overdue_after_hours: Option<u32>,
+    /// Days of silence after which a device that is offline is stale as well; null where the RMM has no such setting.
+    stale_after_days: Option<u32>,
+    /// Machines that the RMM does not manage permanently are taken over; null where it has none.
+    include_on_demand: Option<bool>,
+    /// Machines that were deleted at the RMM are taken over; null where it tells of none.
+    include_deleted: Option<bool>,
+    /// Custom fields that have a name here or are shown, by the RMM's key; null where it has none that can be masked.
+    custom_fields: Option<BTreeMap<String, CustomFieldView>>,
 }
 
-impl From<IntegrationSettings> for SettingsView {
-    fn from(settings: IntegrationSettings) -> Self {
+/// How a custom field of devices is shown.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CustomFieldView {
+    /// What people call it; null: the RMM's key.
+    name: Option<String>,
+    /// Its value is kept and shown. Otherwise only that it is set.
+    shown: bool,
+}
+
+impl From<CustomField> for CustomFieldView {
+    fn from(field: CustomField) -> Self {
+        CustomFieldView { name: field.name, shown: field.shown }
+    }
+}
+
+impl SettingsView {
+    /// Those that the RMM does not have are null.
+    fn of(settings: IntegrationSettings, own: &[&str]) -> SettingsView {
+        let has = |name: &str| own.contains(&name);
+        let custom_fields = settings.custom_fields.into_iter().map(|(key, field)| (key, field.into()));
         SettingsView {
+            merge_exact: settings.merge_exact,
+            rate_share_percent: has("rate_share_percent").then_some(settings.rate_share_percent),
+            overdue_after_hours: has("overdue_after_hours").then_some(settings.overdue_after_hours),
+            stale_after_days: has("stale_after_days").then_some(settings.stale_after_days),
+            include_on_demand: has("include_on_demand").then_some(settings.include_on_demand),
+            include_deleted: has("include_deleted").then_some(settings.include_deleted),
+            custom_fields: has("custom_fields").then(|| custom_fields.collect()),
             allow_plain_http: settings.allow_plain_http,
             presence_interval_s: settings.presence_interval_s,
             sync_interval_s: settings.sync_interval_s,
             quiet_hours: settings.quiet_hours,
             missing_brake_percent: settings.missing_brake_percent,
             schedules_enabled: settings.schedules_enabled,
+        }
+    }
+}
+
+/// How many requests the RMM takes, and who uses them.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RateBudgetView {
+    /// Length of the rolling window, in seconds.
+    window_s: u32,
+    /// Reads; all requests where writes are not counted apart.
+    reads: RateLaneView,
+    /// Writes; null where they are not counted apart.
+    writes: Option<RateLaneView>,
+    /// Until when the RMM shuts us out; null if it does not.
+    paused_until: Option<wire::Time>,
+    /// Why it does.
+    problem: Option<ProblemView>,
+    /// When the RMM last told its counters.
+    observed_at: Option<wire::Time>,
+}
+
+/// Requests in one window.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RateLaneView {
+    /// How many the RMM takes, from all who use the account.
+    limit: u32,
+    /// Ours in the last window.
+    ours: u32,
+    /// Those of others when the RMM last told; null if that is not known or long ago.
+    others: Option<u32>,
+    /// Our share: we never send more than this in any window.
+    share: u32,
+}
+
+impl From<LaneView> for RateLaneView {
+    fn from(lane: LaneView) -> Self {
+        RateLaneView { limit: lane.limit, ours: lane.ours, others: lane.others, share: lane.share }
+    }
+}
+
+impl From<RateBudget> for RateBudgetView {
+    fn from(budget: RateBudget) -> Self {
+        let view = budget.view;
+        RateBudgetView {
+            window_s: view.window_s,
+            reads: view.reads.into(),
+            writes: view.writes.map(Into::into),
+            paused_until: view.paused_until.map(wire::Time),
+            problem: budget.problem.map(Into::into),
+            observed_at: view.observed_at.map(wire::Time),
         }
     }
 }
@@ -211,6 +309,8 @@ pub(crate) struct IntegrationView {
     secrets: Vec<SecretView>,
     /// Settings.
     settings: SettingsView,
+    /// Requests that the RMM takes; null if it does not limit them.
+    rate_budget: Option<RateBudgetView>,
     /// The last test.
     last_check: Option<CheckView>,
     /// When it was last tested.
@@ -254,7 +354,8 @@ impl From<Known> for IntegrationView {
             problem: known.problem.map(Into::into),
             warnings: known.warnings.into_iter().map(Into::into).collect(),
             secrets: known.secrets.into_iter().map(Into::into).collect(),
-            settings: integration.settings.into(),
+            settings: SettingsView::of(integration.settings, known.own_settings),
+            rate_budget: known.rate_budget.map(Into::into),
             last_check: known.last_check.map(Into::into),
             last_check_at: time(integration.last_check_at),
             account: integration.account,

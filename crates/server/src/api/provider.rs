@@ -37,8 +37,39 @@ pub(crate) struct ProviderView {
     device_words: Words,
     /// Ways to authenticate, the recommended one first.
     auth_modes: Vec<AuthModeView>,
+    /// The field that tells accounts at one address apart; null where an address is an account.
+    account_field: Option<&'static str>,
+    /// What its word for the status of a device is worth.
+    status_words: StatusWords,
+    /// How many requests it takes by its documents; null if it does not limit them.
+    rate_limit: Option<RateLimitView>,
+    /// Settings that it has beside those of every integration.
+    settings: Vec<&'static str>,
     /// Path of our document about it.
     documentation: &'static str,
+}
+
+/// What an RMM's word for the status of a device is worth.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum StatusWords {
+    /// Online, offline and overdue.
+    WithOverdue,
+    /// Online and offline: overdue follows from `overdue_after_hours` of the settings.
+    OnlineOffline,
+}
+
+/// How many requests an RMM takes from all who use an account together.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RateLimitView {
+    /// Length of the rolling window, in seconds.
+    window_s: u32,
+    /// Reads in one window; all requests where writes are not counted apart.
+    reads: u32,
+    /// Writes in one window; null where they are not counted apart.
+    writes: Option<u32>,
+    /// Share of the limit, in per cent, from which on it slows answers down.
+    slow_from_percent: u8,
 }
 
 /// A way to authenticate.
@@ -98,6 +129,18 @@ impl From<&'static provider::Descriptor> for ProviderView {
             organization_words: words(descriptor.organization_words),
             device_words: words(descriptor.device_words),
             auth_modes: descriptor.auth_modes.iter().map(Into::into).collect(),
+            account_field: descriptor.account_field,
+            status_words: match descriptor.status_words {
+                provider::StatusWords::WithOverdue => StatusWords::WithOverdue,
+                provider::StatusWords::OnlineOffline => StatusWords::OnlineOffline,
+            },
+            rate_limit: descriptor.rate_limit.map(|limit| RateLimitView {
+                window_s: limit.window_s,
+                reads: limit.reads,
+                writes: limit.writes,
+                slow_from_percent: limit.slow_from_percent,
+            }),
+            settings: descriptor.settings.to_vec(),
             documentation: descriptor.documentation,
         }
     }

@@ -43,6 +43,7 @@ pub(super) const TABLES: &[Table] = &[
     tenant("user_clients"),
     tenant("client_sites"),
     tenant("rmm_integrations"),
+    tenant("rmm_rate_budgets"),
     tenant("rmm_organization_mappings"),
     tenant("rmm_site_mappings"),
     tenant("assets"),

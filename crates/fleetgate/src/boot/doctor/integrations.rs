@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{Ctx, auth::Permissions, id::TenantId, scope::ClientScope};
 use outbound::{ClientOptions, EgressRules, HttpClient};
 use provider::CheckReport;
-use service::{Services, integration::Draft};
+use service::{Options, Services, integration::Draft};
 use tokio::time::timeout;
 
 use super::Finding;
@@ -38,7 +38,8 @@ async fn ask_all(config: &Config) -> Result<Vec<Finding>, Failure> {
     let http = HttpClient::new(rules, ClientOptions::default())
         .map_err(|error| Failure::new(Exit::Failure, "http_client", error.to_string()))?;
     let store = open_store(config).await?;
-    let services = Services::new(store.clone(), providers::all(), http);
+    let options = Options { rmm_hosts: config.outbound.rmm_hosts.clone(), ..Options::default() };
+    let services = Services::with_options(store.clone(), providers::all(), http, options);
     let ctx = ctx();
     let mut findings = Vec::new();
     for view in services.integrations.list(&ctx).await.map_err(service_failure)? {

@@ -115,7 +115,7 @@ pub(super) async fn add(args: &AddArgs, session: &Session) -> Result<Exit, Failu
         "auth_mode": shown(mode, "id"),
         "fields": fields,
         "code": code,
-        "settings": args.settings.over(None)?,
+        "settings": args.settings.given(None)?,
     }));
     if args.dry_run {
         let answer = session.client.post(&["integrations", "test"], &body).await;
@@ -145,7 +145,7 @@ pub(super) async fn edit(args: &EditArgs, session: &Session) -> Result<Exit, Fai
         "name": args.name,
         "url": args.account.url,
         "auth_mode": args.account.auth_mode,
-        "settings": args.settings.over(find(&current, "settings"))?,
+        "settings": args.settings.given(find(&current, "settings"))?,
         "code": credentials::code(args.account.code.as_deref())?,
     });
     if args.ask || !args.account.fields.is_empty() {
