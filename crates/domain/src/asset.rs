@@ -36,6 +36,8 @@ pub struct Asset {
     pub observed_at: Option<Time>,
     /// The last look is older than two intervals.
     pub status_stale: bool,
+    /// It is not online, and was not seen for as many days as the integration's settings say.
+    pub stale: bool,
     /// Thresholds in use.
     pub thresholds: Thresholds,
     /// The thresholds are the RMM's defaults, not the device's own.

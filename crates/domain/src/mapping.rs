@@ -16,6 +16,12 @@ pub enum Reason {
     SameCore,
     /// The words overlap or the spelling is close.
     Similar,
+    /// The company that the organization stands for has this name but for case and blanks.
+    CompanySameName,
+    /// So it has after legal forms and punctuation are left out.
+    CompanySameCore,
+    /// Its words overlap or the spelling is close.
+    CompanySimilar,
 }
 
 impl Reason {
@@ -25,6 +31,18 @@ impl Reason {
             Reason::SameName => "same name",
             Reason::SameCore => "same name but for legal form and punctuation",
             Reason::Similar => "similar name",
+            Reason::CompanySameName => "its company has the same name",
+            Reason::CompanySameCore => "its company has the same name but for legal form and punctuation",
+            Reason::CompanySimilar => "its company has a similar name",
+        }
+    }
+
+    /// The same of the company's name instead of the organization's own.
+    const fn of_company(self) -> Reason {
+        match self {
+            Reason::SameName | Reason::CompanySameName => Reason::CompanySameName,
+            Reason::SameCore | Reason::CompanySameCore => Reason::CompanySameCore,
+            Reason::Similar | Reason::CompanySimilar => Reason::CompanySimilar,
         }
     }
 }
@@ -124,13 +142,24 @@ pub fn compare(left: &ComparableName, right: &ComparableName) -> Option<(u8, Rea
     (score >= MIN_SCORE).then_some((score, Reason::Similar))
 }
 
-/// The best suggestions for `organization`, at most three, best first.
-pub fn suggest(organization: &str, clients: &[(ClientId, String, ComparableName)]) -> Vec<Suggestion> {
-    let wanted = ComparableName::new(organization);
+/// The best suggestions for an organization of this name, at most three, best first. The name of the company that it
+/// stands for is compared as well; its own counts where both are as good.
+pub fn suggest(
+    organization: &str,
+    company: Option<&str>,
+    clients: &[(ClientId, String, ComparableName)],
+) -> Vec<Suggestion> {
+    let own = ComparableName::new(organization);
+    let company = company.map(ComparableName::new);
     let mut found: Vec<Suggestion> = clients
         .iter()
         .filter_map(|(client_id, client_name, comparable)| {
-            let (score, reason) = compare(&wanted, comparable)?;
+            let by_company = company.as_ref().and_then(|company| compare(company, comparable));
+            let by_company = by_company.map(|(score, reason)| (score, reason.of_company()));
+            let by_name = compare(&own, comparable);
+            // The last of several equal ones is the greatest.
+            let (score, reason) =
+                [by_company, by_name].into_iter().flatten().max_by_key(|(score, _)| *score)?;
             Some(Suggestion { client_id: *client_id, client_name: client_name.clone(), score, reason })
         })
         .collect();
@@ -157,6 +186,30 @@ mod tests {
     fn legal_forms_and_signs_do_not_matter() {
         check("Fabrikam & Sons", "Fabrikam and Sons Ltd.", Some((95, Reason::SameCore)));
         check("Müller GmbH", "MÜLLER", Some((95, Reason::SameCore)));
+    }
+
+    #[test]
+    fn the_name_of_the_company_counts_as_well_and_the_own_one_first() {
+        let client = |n: u128, name: &str| {
+            let id = crate::id::TypedId::from_uuid(uuid::Uuid::from_u128(n));
+            (id, name.to_owned(), ComparableName::new(name))
+        };
+        let clients = [client(1, "Contoso Dental"), client(2, "Fabrikam Ltd.")];
+        let found = |organization: &str, company: Option<&str>| {
+            let found = suggest(organization, company, &clients);
+            found.into_iter().map(|s| (s.client_name, s.score, s.reason)).collect::<Vec<_>>()
+        };
+        let dental = "Contoso Dental".to_owned();
+        assert_eq!(found("CD - main office", None), []);
+        let by_company = [(dental.clone(), 100, Reason::CompanySameName)];
+        assert_eq!(found("CD - main office", Some("contoso dental")), by_company);
+        let core = ("Fabrikam Ltd.".to_owned(), 95, Reason::CompanySameCore);
+        assert_eq!(found("CD - main office", Some("Fabrikam")), std::slice::from_ref(&core));
+        assert_eq!(
+            found("Contoso Dental", Some("Contoso Dental")),
+            [(dental.clone(), 100, Reason::SameName)]
+        );
+        assert_eq!(found("Contoso Dental", Some("Fabrikam")), [(dental, 100, Reason::SameName), core]);
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub struct Organization {
     pub sites: Vec<OrganizationSite>,
     /// Devices, as the provider counts.
     pub device_count: Option<u64>,
+    /// The company it stands for, where the provider is tied to a system of customers.
+    pub company: Option<Company>,
     /// What was decided.
     pub state: MappingState,
     /// The client, if mapped.
@@ -40,6 +42,15 @@ pub struct Organization {
     pub created_at: Time,
     /// When it last changed.
     pub updated_at: Time,
+}
+
+/// A company as a system of customers (a PSA) knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Company {
+    /// Its id there.
+    pub id: Option<String>,
+    /// Its name there.
+    pub name: String,
 }
 
 /// What a person decided about an organization. Stored by name.

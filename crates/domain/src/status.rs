@@ -73,10 +73,18 @@ impl StatusRule {
         StatusRule { thresholds, vendor_tells_overdue: false }
     }
 
-    /// The same rule with the device's own thresholds, where they are known.
+    /// The same rule with the device's own thresholds, where devices have their own and they are known.
     #[must_use]
     pub fn with(self, own: Option<Thresholds>) -> StatusRule {
-        StatusRule { thresholds: own.unwrap_or(self.thresholds), ..self }
+        match own {
+            Some(own) if self.vendor_tells_overdue => StatusRule { thresholds: own, ..self },
+            _ => self,
+        }
+    }
+
+    /// The thresholds, where an integration's settings give them to all its devices.
+    pub fn of_settings(self) -> Option<Thresholds> {
+        (!self.vendor_tells_overdue).then_some(self.thresholds)
     }
 }
 
@@ -129,6 +137,21 @@ pub fn shown(at_look: Status, overdue_at: Option<Time>, now: Time) -> Status {
 /// Is the last look older than two intervals (or was there none)? Then the status is shown as stale.
 pub fn is_stale(observed_at: Option<Time>, interval: Duration, now: Time) -> bool {
     observed_at.is_none_or(|at| now.since(at) > interval * 2)
+}
+
+/// Is a device that is not online silent for so many days? One that was never seen is silent since it is known.
+pub fn is_long_silent(
+    status: Status,
+    last_seen: Option<Time>,
+    known_since: Time,
+    days: u32,
+    now: Time,
+) -> bool {
+    let limit = Duration::from_secs(u64::from(days) * 86_400);
+    match status {
+        Status::Online => false,
+        Status::Offline | Status::Overdue => now.since(last_seen.unwrap_or(known_since)) >= limit,
+    }
 }
 
 #[cfg(test)]
@@ -197,6 +220,31 @@ mod tests {
         assert!(!is_stale(Some(NOW - interval * 2), interval, NOW));
         assert!(is_stale(Some(NOW - interval * 2 - Duration::from_millis(1)), interval, NOW));
         assert!(is_stale(None, interval, NOW));
+    }
+
+    #[test]
+    fn only_who_is_not_online_is_silent_for_long() {
+        let days = |n: u64| NOW - Duration::from_secs(n * 86_400);
+        let check = |status, last_seen| is_long_silent(status, last_seen, days(40), 30, NOW);
+        assert!(check(Status::Offline, Some(days(30))) && check(Status::Overdue, Some(days(31))));
+        assert!(!check(Status::Overdue, Some(days(30) + Duration::from_millis(1))));
+        assert!(!check(Status::Online, Some(days(60))));
+        assert!(check(Status::Offline, None), "known for 40 days and never seen");
+    }
+
+    #[test]
+    fn word_of_two_becomes_overdue_after_its_hours() {
+        let rule = StatusRule::overdue_after(24);
+        let hours = |n: u64| NOW - Duration::from_secs(n * 3_600);
+        let look = |word, seen| at_look(Some(word), Some(seen), rule, NOW);
+        assert_eq!(look(Status::Online, hours(48)).status, Status::Online);
+        let silent = look(Status::Offline, hours(23));
+        assert_eq!(
+            (silent.status, silent.overdue_at),
+            (Status::Offline, Some(hours(23) + Duration::from_secs(86_400)))
+        );
+        assert_eq!(look(Status::Offline, hours(25)).status, Status::Overdue);
+        assert_eq!(at_look(Some(Status::Offline), None, rule, NOW).status, Status::Offline);
     }
 
     proptest! {

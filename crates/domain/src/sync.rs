@@ -172,7 +172,7 @@ pub struct RunCounts {
     pub missing: u64,
     /// Rows that could not be read.
     pub failed: u64,
-    /// Organizations whose list was not complete.
+    /// Organizations whose list was not complete; 1 if a list of all devices together was not.
     pub incomplete: u64,
     /// Status transitions, of changed and unchanged devices.
     pub status_changes: u64,

@@ -14,6 +14,7 @@ mod error;
 mod record;
 
 use async_trait::async_trait;
+pub use domain::organization::Company;
 use futures::stream::BoxStream;
 use secrecy::SecretString;
 
@@ -23,7 +24,7 @@ pub use connection::{Connection, Secrets};
 pub use descriptor::{AuthMode, Descriptor, Field, FieldKind, ReadUrl, StatusWords};
 pub use error::{ErrorKind, Offer, Problem, ProviderError, Result};
 pub use record::{
-    AccountDevice, AccountPage, Company, DetailRecord, DeviceLocation, DevicePage, DeviceRecord, DeviceRef,
+    AccountDevice, AccountPage, DetailRecord, DeviceLocation, DevicePage, DeviceRecord, DeviceRef,
     OrganizationRecord, RejectedRow, SignedIn, SoftwareRecord, WalkEnd,
 };
 

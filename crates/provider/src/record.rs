@@ -6,7 +6,7 @@ use domain::{
     Time,
     asset::AssetType,
     device::{DeviceDetail, DeviceFacts, Presence},
-    organization::OrganizationSite,
+    organization::{Company, OrganizationSite},
 };
 use secrecy::SecretString;
 use serde_json::value::RawValue;
@@ -24,15 +24,6 @@ pub struct OrganizationRecord {
     pub device_count: Option<u64>,
     /// The company it stands for in a system of customers that the RMM is tied to; helps to find the client.
     pub company: Option<Company>,
-}
-
-/// A company as a system of customers (a PSA) knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Company {
-    /// Its id there.
-    pub id: Option<String>,
-    /// Its name there.
-    pub name: String,
 }
 
 /// A device as one list row gives it.

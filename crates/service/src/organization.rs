@@ -190,7 +190,7 @@ impl Organizations {
                 accepted.skipped += 1;
                 continue;
             }
-            let found = suggest(&organization.name, &names);
+            let found = suggestions(&organization, &names);
             let best = found.first().filter(|s| s.score >= request.min_score);
             let rival = matches!((best, found.get(1)), (Some(a), Some(b)) if a.score == b.score);
             let choice = match best {
@@ -266,9 +266,14 @@ impl Organizations {
     }
 }
 
+fn suggestions(organization: &Organization, names: &[(ClientId, String, ComparableName)]) -> Vec<Suggestion> {
+    let company = organization.company.as_ref().map(|company| company.name.as_str());
+    suggest(&organization.name, company, names)
+}
+
 fn view(organization: Organization, names: &[(ClientId, String, ComparableName)]) -> OrganizationView {
     let suggestions = if organization.state == MappingState::Unmapped && !names.is_empty() {
-        suggest(&organization.name, names)
+        suggestions(&organization, names)
     } else {
         Vec::new()
     };

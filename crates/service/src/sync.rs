@@ -1,7 +1,7 @@
 //! Sync runs: asked for here, executed by [`RunHandler`] from the job queue.
 //!
-//! One run of a kind at a time for each integration. A run ended by a crash goes on at the organization it was at; a run
-//! that looks twice at the same list writes nothing the second time.
+//! One run of a kind at a time for each integration. A run ended by a crash goes on at the organization it was at, or
+//! begins its walk over the account again; a run that looks twice at the same list writes nothing the second time.
 
 use std::{sync::Arc, time::Duration};
 
@@ -35,7 +35,9 @@ use crate::{
 mod detail_pass;
 mod list_pass;
 mod missing;
+mod page;
 mod plan;
+mod walk;
 
 /// A person waits for these; they come before what the schedule asks for.
 const INTERACTIVE: i64 = 10;
@@ -194,6 +196,8 @@ pub(crate) struct Work<'a> {
     pub(crate) run: SyncRun,
     pub(crate) counts: RunCounts,
     pub(crate) control: &'a JobControl,
+    /// Devices that a walk met, also of organizations that are not synced.
+    pub(crate) met: u64,
     /// The token it works with, to know a newer one.
     token: Option<SecretString>,
     /// The name of that token and how long a use makes it live.
@@ -268,7 +272,8 @@ impl Handler for RunHandler {
             Err(error) => return Outcome::retry(job, error.to_string()),
         };
         let counts = run.counts.clone();
-        let mut work = Work { core: &self.core, ctx, run, counts, control, token: None, token_life: None };
+        let mut work =
+            Work { core: &self.core, ctx, run, counts, control, met: 0, token: None, token_life: None };
         if work.run.cancel_requested {
             return self.end(job, &work, RunState::Cancelled, None).await;
         }
@@ -320,7 +325,7 @@ impl RunHandler {
         let run = &work.run;
         let ctx = work.now();
         let tenant = self.core.store.tenant(&ctx);
-        if work.counts.read == 0 && work.counts.incomplete > 0 {
+        if work.counts.read == 0 && work.met == 0 && work.counts.incomplete > 0 {
             return self.end(job, work, RunState::Failed, Some(&nothing_read())).await;
         }
         let whole = work.counts.failed == 0 && work.counts.incomplete == 0;

@@ -22,17 +22,27 @@ use crate::{
 
 statements! {
     NOT_LISTED = [
-        "SELECT d.id, d.external_id, d.asset_id, a.name, d.absent_since FROM rmm_devices d \
+        "SELECT d.id, d.organization_id, d.external_id, d.asset_id, a.name, d.absent_since FROM rmm_devices d \
          JOIN assets a ON a.tenant_id = d.tenant_id AND a.id = d.asset_id \
          WHERE d.tenant_id = $2 AND d.organization_id = $3 AND d.missing_since IS NULL AND d.external_id NOT IN ",
         {list "$1"}
     ];
+    NOT_MET = [
+        "SELECT d.id, d.organization_id, d.external_id, d.asset_id, a.name, d.absent_since FROM rmm_devices d \
+         JOIN rmm_organization_mappings o ON o.tenant_id = d.tenant_id AND o.id = d.organization_id \
+         JOIN assets a ON a.tenant_id = d.tenant_id AND a.id = d.asset_id \
+         WHERE d.tenant_id = $2 AND d.integration_id = $3 AND d.missing_since IS NULL AND o.state = 'mapped' \
+         AND o.auto_sync AND d.external_id NOT IN ",
+        {list "$1"}
+    ];
     COUNT_ABSENCE = [
-        "UPDATE rmm_devices SET absent_passes = absent_passes + 1, absent_since = COALESCE(absent_since, $3) \
-         WHERE tenant_id = $2 AND organization_id = $4 AND missing_since IS NULL AND id IN ", {list "$1"}
+        "UPDATE rmm_devices SET absent_passes = rmm_devices.absent_passes + 1, \
+         absent_since = COALESCE(rmm_devices.absent_since, $3) FROM ", {rows "$1" id text, organization_id text},
+        " AS r WHERE rmm_devices.tenant_id = $2 + r._z AND rmm_devices.id = r.id \
+         AND rmm_devices.organization_id = r.organization_id AND rmm_devices.missing_since IS NULL"
     ];
     CANDIDATES = [
-        "SELECT d.id, d.external_id, d.asset_id, a.name, d.absent_since FROM rmm_devices d \
+        "SELECT d.id, d.organization_id, d.external_id, d.asset_id, a.name, d.absent_since FROM rmm_devices d \
          JOIN assets a ON a.tenant_id = d.tenant_id AND a.id = d.asset_id \
          WHERE d.tenant_id = $1 AND d.integration_id = $2 AND d.missing_since IS NULL AND d.absent_passes >= $3 \
          AND d.absent_since <= $4"
@@ -52,6 +62,7 @@ statements! {
 #[derive(FromRow)]
 struct AbsentRow {
     id: String,
+    organization_id: String,
     external_id: String,
     asset_id: String,
     name: String,
@@ -63,6 +74,7 @@ impl AbsentRow {
         let corrupt = |_| StoreError::Corrupt { what: "device" };
         Ok(Absent {
             device_id: DeviceId::from_db(&self.id).map_err(corrupt)?,
+            organization_id: OrganizationId::from_db(&self.organization_id).map_err(corrupt)?,
             external_id: self.external_id,
             asset_id: AssetId::from_db(&self.asset_id).map_err(corrupt)?,
             name: self.name,
@@ -76,6 +88,8 @@ impl AbsentRow {
 pub struct Absent {
     /// Its id.
     pub device_id: DeviceId,
+    /// Where it was.
+    pub organization_id: OrganizationId,
     /// The provider's id.
     pub external_id: String,
     /// Its asset.
@@ -84,6 +98,12 @@ pub struct Absent {
     pub name: String,
     /// Since when, if this is not the first time.
     pub absent_since: Option<Time>,
+}
+
+#[derive(Serialize)]
+struct CountedRow {
+    id: String,
+    organization_id: String,
 }
 
 #[derive(Serialize)]
@@ -103,19 +123,29 @@ impl Absences<'_> {
         rows.into_iter().map(AbsentRow::into_absent).collect()
     }
 
-    /// Counts one complete pass over organizations without these devices, together with the run's progress: a run that
+    /// Devices of all synced organizations of an integration that are not among `met`, and not marked missing yet.
+    pub async fn not_met(&self, integration: IntegrationId, met: &[&str]) -> Result<Vec<Absent>> {
+        let columns = args![to_json(met)?, self.0.id, integration.to_db()];
+        let rows: Vec<AbsentRow> = self.0.whole()?.all(&NOT_MET, columns).await?;
+        rows.into_iter().map(AbsentRow::into_absent).collect()
+    }
+
+    /// Counts one complete pass without these devices of organizations, together with the run's progress: a run that
     /// goes on after a crash does not count twice. A device found elsewhere in the meantime is left alone.
     pub async fn count(
         &self,
         run: SyncRunId,
-        absent: &[(OrganizationId, Vec<DeviceId>)],
+        absent: &[(DeviceId, OrganizationId)],
         step: &Progress,
     ) -> Result<()> {
+        let row = |(device, organization): &(DeviceId, OrganizationId)| CountedRow {
+            id: device.to_db(),
+            organization_id: organization.to_db(),
+        };
+        let rows: Vec<CountedRow> = absent.iter().map(row).collect();
         let mut tx = self.0.whole()?.begin().await?;
-        for (organization, devices) in absent {
-            let ids: Vec<String> = devices.iter().map(|id| id.to_db()).collect();
-            let columns = args![to_json(&ids)?, self.0.id, self.0.now, organization.to_db()];
-            tx.run(&COUNT_ABSENCE, columns).await?;
+        if !rows.is_empty() {
+            tx.run(&COUNT_ABSENCE, args![to_json(&rows)?, self.0.id, self.0.now]).await?;
         }
         sync_run::progress(&mut tx, self.0, run, step).await?;
         tx.commit().await

@@ -70,6 +70,11 @@ statements! {
         "UPDATE clients SET archived_at = $4, merged_into = $3, updated_at = $4 WHERE tenant_id = $1 AND id = $2"
     ];
     MERGE_ASSETS = ["UPDATE assets SET client_id = $3, updated_at = $4 WHERE tenant_id = $1 AND client_id = $2"];
+    // In the order in which a page of a sync holds them: it may have devices of several.
+    MERGE_HOLD = [
+        "SELECT id, created_at FROM rmm_organization_mappings WHERE tenant_id = $1 AND client_id = $2 ORDER BY id",
+        {engine "" " FOR NO KEY UPDATE"}
+    ];
     MERGE_MAPPINGS = [
         "UPDATE rmm_organization_mappings SET client_id = $3, previous = NULL, updated_at = $4 \
          WHERE tenant_id = $1 AND client_id = $2 RETURNING id, created_at"
@@ -262,6 +267,7 @@ impl Clients<'_> {
         if tx.run(&MERGE_MARK, moved()).await? == 0 {
             return Err(StoreError::NotFound);
         }
+        tx.all::<(String, i64)>(&MERGE_HOLD, args![tenant, from.to_db()]).await?;
         let organizations: Vec<(String, i64)> = tx.all(&MERGE_MAPPINGS, moved()).await?;
         let organizations: Vec<String> = organizations.into_iter().map(|(id, _)| id).collect();
         rmm::merge_clients(&mut tx, self.0, (from, into), &organizations).await?;

@@ -1,7 +1,9 @@
 //! Devices: what a page of a list changes, written set-based in one transaction.
 //!
 //! The service compares (with [`Devices::known`]) and decides; [`Devices::apply`] writes. A page of a thousand devices
-//! takes some twenty statements, whatever changed.
+//! takes some thirty statements at most, whatever changed and however many organizations it is of.
+
+use std::{collections::BTreeMap, sync::Arc};
 
 use domain::{
     Time,
@@ -9,8 +11,7 @@ use domain::{
     device::Presence,
     event::kind,
     id::{AssetId, ClientId, DeviceId, IntegrationId, OrganizationId, SyncRunId, TypedId},
-    organization::OrganizationSite,
-    status::{Status, Thresholds},
+    status::{Status, StatusRule, Thresholds},
     sync::KnownDevice,
 };
 use sqlx::FromRow;
@@ -20,7 +21,7 @@ use crate::{
     db::{Engine, Tx, args},
     error::{Result, StoreError},
     event::{self, EventSource, NewEvent, to_json},
-    organization,
+    organization::{self, Mapping},
     site::rmm::{self, PageSites},
     sync_run::{self, Progress},
 };
@@ -28,6 +29,7 @@ use crate::{
 mod rows;
 mod statements;
 
+pub use crate::site::rmm::Place;
 pub(crate) use statements::ALL;
 
 pub(crate) use rows::StatusRow;
@@ -47,6 +49,8 @@ pub struct Known {
     pub thresholds: Option<Thresholds>,
     /// Last successful detail look.
     pub detail_at: Option<Time>,
+    /// When the RMM last renewed the detail, as its list said last.
+    pub detail_as_of: Option<Time>,
     /// Hardware addresses from the detail, part of the search text.
     pub macs: Vec<String>,
 }
@@ -85,6 +89,8 @@ pub struct PresenceWrite {
     pub presence: Presence,
     /// When silence makes it overdue.
     pub overdue_at: Option<Time>,
+    /// The thresholds it has by the integration's settings; none where only the detail tells its own.
+    pub thresholds: Option<Thresholds>,
 }
 
 /// A device seen for the first time, with its new asset.
@@ -94,12 +100,16 @@ pub struct NewDevice {
     pub device_id: DeviceId,
     /// Its new asset's id.
     pub asset_id: AssetId,
+    /// Where it is.
+    pub place: Arc<Place>,
     /// The provider's id.
     pub external_id: String,
     /// Facts.
     pub content: Content,
     /// Status at the look.
     pub status: Status,
+    /// When the RMM last renewed its detail, if the list says so.
+    pub detail_as_of: Option<Time>,
 }
 
 /// A known device whose facts or organization changed, or that came back.
@@ -109,12 +119,23 @@ pub struct ChangedDevice {
     pub device_id: DeviceId,
     /// Its asset.
     pub asset_id: AssetId,
+    /// Where it is.
+    pub place: Arc<Place>,
     /// Facts; the payload is rewritten only if `content_changed`.
     pub content: Content,
     /// The facts differ from what is stored.
     pub content_changed: bool,
-    /// Earliest next detail look.
-    pub detail_due_at: Time,
+    /// Earliest next detail look; none leaves it as it is.
+    pub detail_due_at: Option<Time>,
+}
+
+/// A known device whose detail the RMM renewed: it is due now.
+#[derive(Clone, Copy, Debug)]
+pub struct RenewedDetail {
+    /// Its id.
+    pub device_id: DeviceId,
+    /// When it was renewed.
+    pub as_of: Time,
 }
 
 /// A status that went from one to another.
@@ -133,14 +154,10 @@ pub struct PageScope {
     pub integration_id: IntegrationId,
     /// The provider's id, for the tag.
     pub provider: String,
-    /// The organization.
-    pub organization_id: OrganizationId,
-    /// The provider's id of the organization.
-    pub organization_external_id: String,
-    /// Its sites, as the provider listed them last.
-    pub organization_sites: Vec<OrganizationSite>,
-    /// Its client when the page was compared.
-    pub client_id: ClientId,
+    /// The organizations that it has devices of; those of a list that ends, also without any.
+    pub places: Vec<Arc<Place>>,
+    /// By which rule the status follows from the look.
+    pub status_rule: StatusRule,
     /// The run.
     pub run_id: SyncRunId,
     /// Time of the look.
@@ -154,6 +171,8 @@ pub struct PageWrites {
     pub created: Vec<NewDevice>,
     /// Changed devices.
     pub changed: Vec<ChangedDevice>,
+    /// Known devices with a renewed detail.
+    pub renewed: Vec<RenewedDetail>,
     /// Moved presences, of new devices too.
     pub presences: Vec<PresenceWrite>,
     /// Changed statuses of known assets.
@@ -164,12 +183,23 @@ pub struct PageWrites {
     pub events: Vec<NewEvent>,
 }
 
+/// A look at all devices of organizations, a walk over the whole account.
+#[derive(Clone, Copy, Debug)]
+pub struct AccountLook<'a> {
+    /// Whose devices it would have met; for those that are not synced any more nothing is noted.
+    pub organizations: &'a [OrganizationId],
+    /// Devices of theirs that it did not meet: they keep the look that they were last in.
+    pub unlisted: &'a [DeviceId],
+    /// When it began.
+    pub observed_at: Time,
+}
+
 /// What became of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
     /// It is written.
     Written,
-    /// The organization is not synced for the client of the scope any more: nothing was written. Compare again.
+    /// An organization is not synced for the client of the scope any more: nothing was written. Compare again.
     Remapped,
 }
 
@@ -188,6 +218,7 @@ struct KnownRow {
     missing_since: Option<i64>,
     detail: Option<String>,
     detail_at: Option<i64>,
+    detail_as_of: Option<i64>,
     client_id: String,
     status: String,
     last_seen: i64,
@@ -232,6 +263,7 @@ impl KnownRow {
             client_id: ClientId::from_db(&self.client_id).map_err(|_| corrupt())?,
             thresholds,
             detail_at: self.detail_at.map(Time),
+            detail_as_of: self.detail_as_of.map(Time),
             macs: detail.and_then(std::result::Result::ok).map(|d| d.macs).unwrap_or_default(),
         })
     }
@@ -272,8 +304,8 @@ impl Devices<'_> {
         rows.into_iter().map(|(id, facts)| Ok((DeviceId::from_db(&id).map_err(corrupt)?, facts))).collect()
     }
 
-    /// Writes one page with the run's progress in one transaction, if the organization is still mapped as the scope
-    /// says; its mapping cannot change before the commit. [`StoreError::Stale`] if the run does not run any more
+    /// Writes one page with the run's progress in one transaction, if its organizations are still mapped as the scope
+    /// says; their mappings cannot change before the commit. [`StoreError::Stale`] if the run does not run any more
     /// (cancelled, or taken over): then nothing is written.
     pub async fn apply(
         &self,
@@ -282,99 +314,118 @@ impl Devices<'_> {
         progress: &Progress,
     ) -> Result<Applied> {
         let mut tx = self.0.whole()?.begin().await?;
-        let mapping = organization::hold(&mut tx, self.0, scope.organization_id).await?;
-        if mapping.synced_for() != Some(scope.client_id) {
+        let organizations: Vec<OrganizationId> =
+            scope.places.iter().map(|place| place.organization_id).collect();
+        let mappings = organization::hold(&mut tx, self.0, &organizations).await?;
+        let is_as_compared = |place: &Arc<Place>| {
+            mappings.get(&place.organization_id).and_then(Mapping::synced_for) == Some(place.client_id)
+        };
+        if !scope.places.iter().all(is_as_compared) {
             return Ok(Applied::Remapped);
         }
-        let sites = self.sites(&mut tx, scope, writes).await?;
-        self.create(&mut tx, scope, writes, &sites).await?;
-        self.change(&mut tx, scope, writes, &sites).await?;
+        let sites = self.sites(&mut tx, writes).await?;
+        let mut counts = self.create(&mut tx, scope, writes, &sites).await?;
+        counts.extend(self.change(&mut tx, scope, writes, &sites).await?);
+        count(&mut tx, self.0, &counts).await?;
+        self.renewed(&mut tx, &writes.renewed).await?;
         self.presences(&mut tx, &writes.presences).await?;
         self.statuses(&mut tx, &writes.statuses).await?;
         self.payloads(&mut tx, writes).await?;
         if progress.organization_done {
-            // Before the look is noted: these keep the one they were last in.
-            let ids: Vec<String> = writes.unlisted.iter().map(|id| id.to_db()).collect();
-            if !ids.is_empty() {
-                let columns = args![to_json(&ids)?, self.0.id, scope.organization_id.to_db()];
-                tx.run(&sql::UNLIST, columns).await?;
-            }
-            organization::observed(&mut tx, self.0, scope.organization_id, scope.observed_at).await?;
+            self.looked(&mut tx, &organizations, &writes.unlisted, scope.observed_at).await?;
         }
         sync_run::progress(&mut tx, self.0, scope.run_id, progress).await?;
         let source = EventSource { integration: Some(scope.integration_id), run: Some(scope.run_id) };
         let mut events = writes.events.clone();
         events.extend(self.propose_reinstalled(&mut tx, scope, writes).await?);
-        if sites.are_new() {
-            events.push(NewEvent::new(kind::CLIENT_CHANGED, scope.client_id));
-        }
+        events.extend(sites.new_at.iter().map(|client| NewEvent::new(kind::CLIENT_CHANGED, *client)));
         event::insert(&mut tx, self.0.id, self.0.now, source, &events).await?;
         tx.commit().await?;
         Ok(Applied::Written)
     }
 
-    async fn sites(&self, tx: &mut Tx, scope: &PageScope, writes: &PageWrites) -> Result<PageSites> {
-        let created = writes.created.iter().map(|d| &d.content);
-        let changed = writes.changed.iter().map(|d| &d.content);
-        let names = created.chain(changed).filter_map(|content| content.site.as_deref());
-        let place = rmm::Place {
-            organization: scope.organization_id,
-            client: scope.client_id,
-            listed: &scope.organization_sites,
-        };
-        rmm::of_page(tx, self.0, &place, names).await
+    /// Notes that a look at all devices of these organizations came to its end, with the run's progress.
+    /// [`StoreError::Stale`] if the run does not run any more.
+    pub async fn note_look(&self, run: SyncRunId, look: &AccountLook<'_>, progress: &Progress) -> Result<()> {
+        let mut tx = self.0.whole()?.begin().await?;
+        let mappings = organization::hold(&mut tx, self.0, look.organizations).await?;
+        let is_synced = |(id, mapping): (OrganizationId, Mapping)| mapping.synced_for().map(|_| id);
+        let synced: Vec<OrganizationId> = mappings.into_iter().filter_map(is_synced).collect();
+        self.looked(&mut tx, &synced, look.unlisted, look.observed_at).await?;
+        sync_run::progress(&mut tx, self.0, run, progress).await?;
+        tx.commit().await
     }
 
-    async fn create(
+    async fn looked(
         &self,
         tx: &mut Tx,
-        scope: &PageScope,
+        organizations: &[OrganizationId],
+        unlisted: &[DeviceId],
+        observed_at: Time,
+    ) -> Result<()> {
+        // Before the look is noted: these keep the one they were last in.
+        if !unlisted.is_empty() {
+            let ids: Vec<String> = unlisted.iter().map(|id| id.to_db()).collect();
+            let of: Vec<String> = organizations.iter().map(|id| id.to_db()).collect();
+            tx.run(&sql::UNLIST, args![to_json(&ids)?, self.0.id, to_json(&of)?]).await?;
+        }
+        organization::observed(tx, self.0, organizations, observed_at).await
+    }
+
+    async fn sites(&self, tx: &mut Tx, writes: &PageWrites) -> Result<PageSites> {
+        let created = writes.created.iter().map(|d| (&*d.place, &d.content));
+        let changed = writes.changed.iter().map(|d| (&*d.place, &d.content));
+        let names = created.chain(changed);
+        let names = names.filter_map(|(place, content)| Some((place, content.site.as_deref()?)));
+        rmm::of_page(tx, self.0, names).await
+    }
+
+    /// Answers how many assets clients got.
+    async fn create<'s>(
+        &self,
+        tx: &mut Tx,
+        scope: &'s PageScope,
         writes: &PageWrites,
         sites: &PageSites,
-    ) -> Result<()> {
+    ) -> Result<Vec<CountRow<'s>>> {
         if writes.created.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let (tenant, now) = (self.0.id, self.0.now);
         let integration = scope.integration_id.to_db();
-        let organization = scope.organization_id.to_db();
         let assets: Vec<AssetRow<'_>> = writes.created.iter().map(|d| AssetRow::created(d, sites)).collect();
-        let columns = args![
-            to_json(&assets)?,
-            tenant,
-            scope.client_id.to_db(),
-            scope.provider.as_str(),
-            integration.as_str(),
-            scope.organization_external_id.as_str(),
-            now
-        ];
+        let columns = args![to_json(&assets)?, tenant, scope.provider.as_str(), integration.as_str(), now];
         tx.run(&sql::INSERT_ASSETS, columns).await?;
         let ids: Vec<String> = writes.created.iter().map(|d| d.asset_id.to_db()).collect();
         index_text(tx, self.0, &to_json(&ids)?).await?;
         let devices: Vec<DeviceRow<'_>> = writes.created.iter().map(DeviceRow::created).collect();
-        let columns = args![to_json(&devices)?, tenant, integration.as_str(), organization.as_str(), now];
+        let columns = args![to_json(&devices)?, tenant, integration.as_str(), now];
         tx.run(&sql::INSERT_DEVICES, columns).await?;
         let mappings: Vec<MappingRow<'_>> = writes.created.iter().map(MappingRow::created).collect();
         let columns = args![to_json(&mappings)?, tenant, scope.provider.as_str(), integration.as_str(), now];
         tx.run(&sql::INSERT_MAPPINGS, columns).await?;
-        let delta = i64::try_from(writes.created.len()).unwrap_or(i64::MAX);
-        count(
-            tx,
-            self.0,
-            &[CountRow { client_id: scope.client_id.to_db(), provider: &scope.provider, n: delta }],
-        )
-        .await
+        let mut created: BTreeMap<ClientId, i64> = BTreeMap::new();
+        for device in &writes.created {
+            *created.entry(device.place.client_id).or_default() += 1;
+        }
+        let row = |(client, n): (ClientId, i64)| CountRow {
+            client_id: client.to_db(),
+            provider: &scope.provider,
+            n,
+        };
+        Ok(created.into_iter().map(row).collect())
     }
 
-    async fn change(
+    /// Answers how many assets clients got and lost.
+    async fn change<'s>(
         &self,
         tx: &mut Tx,
-        scope: &PageScope,
+        scope: &'s PageScope,
         writes: &PageWrites,
         sites: &PageSites,
-    ) -> Result<()> {
+    ) -> Result<Vec<CountRow<'s>>> {
         if writes.changed.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let (tenant, now) = (self.0.id, self.0.now);
         let ids: Vec<String> = writes.changed.iter().map(|d| d.asset_id.to_db()).collect();
@@ -382,22 +433,26 @@ impl Devices<'_> {
         unindex_text(tx, self.0, &ids).await?;
         let assets: Vec<AssetRow<'_>> = writes.changed.iter().map(|d| AssetRow::changed(d, sites)).collect();
         let assets = to_json(&assets)?;
-        let columns = args![assets.as_str(), tenant, scope.client_id.to_db()];
         // Read here and not with the comparison: another organization may have been remapped since.
-        let came_from: Vec<(String, String)> = tx.all(&sql::OLD_CLIENTS, columns).await?;
-        let columns =
-            args![assets, tenant, scope.client_id.to_db(), scope.organization_external_id.as_str(), now];
-        tx.run(&sql::UPDATE_ASSETS, columns).await?;
+        let moved: Vec<(String, String)> = tx.all(&sql::OLD_CLIENTS, args![assets.as_str(), tenant]).await?;
+        tx.run(&sql::UPDATE_ASSETS, args![assets, tenant, now]).await?;
         index_text(tx, self.0, &ids).await?;
         let devices: Vec<DeviceRow<'_>> = writes.changed.iter().map(DeviceRow::changed).collect();
-        let columns = args![to_json(&devices)?, tenant, scope.organization_id.to_db(), now];
-        tx.run(&sql::UPDATE_DEVICES, columns).await?;
-        let mut counts: Vec<CountRow<'_>> = Vec::new();
-        for (old_client, _) in came_from {
-            counts.push(CountRow { client_id: old_client, provider: &scope.provider, n: -1 });
-            counts.push(CountRow { client_id: scope.client_id.to_db(), provider: &scope.provider, n: 1 });
+        tx.run(&sql::UPDATE_DEVICES, args![to_json(&devices)?, tenant, now]).await?;
+        let mut counts = Vec::new();
+        for (from, to) in moved {
+            counts.push(CountRow { client_id: from, provider: &scope.provider, n: -1 });
+            counts.push(CountRow { client_id: to, provider: &scope.provider, n: 1 });
         }
-        count(tx, self.0, &counts).await
+        Ok(counts)
+    }
+
+    async fn renewed(&self, tx: &mut Tx, renewed: &[RenewedDetail]) -> Result<()> {
+        if renewed.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<rows::RenewedRow> = renewed.iter().map(rows::RenewedRow::from).collect();
+        tx.run(&sql::RENEW_DETAIL, args![to_json(&rows)?, self.0.id, self.0.now]).await.map(drop)
     }
 
     async fn presences(&self, tx: &mut Tx, presences: &[PresenceWrite]) -> Result<()> {

@@ -1,11 +1,13 @@
 //! Organizations and their mappings: rows of `rmm_organization_mappings`.
 
+use std::collections::HashMap;
+
 use domain::{
     Time,
     client::name_key,
     event::kind,
     id::{ClientId, IntegrationId, OrganizationId, TypedId},
-    organization::{MappingState, Organization, OrganizationSite},
+    organization::{Company, MappingState, Organization, OrganizationSite},
     page::{Page, PageRequest},
     scope::ClientScope,
 };
@@ -28,14 +30,19 @@ use crate::{
 statements! {
     UPSERT = [
         "INSERT INTO rmm_organization_mappings (tenant_id, id, integration_id, external_id, name, name_key, sites, \
-         device_count, state, auto_sync, created_at, updated_at) \
-         SELECT CAST($2 AS BIGINT), r.id, $3, r.external_id, r.name, r.name_key, r.sites, r.device_count, 'unmapped', FALSE, CAST($4 AS BIGINT), CAST($4 AS BIGINT) \
-         FROM ", {rows "$1" id text, external_id text, name text, name_key text, sites text, device_count bigint},
+         device_count, company_id, company_name, state, auto_sync, created_at, updated_at) \
+         SELECT CAST($2 AS BIGINT), r.id, $3, r.external_id, r.name, r.name_key, r.sites, r.device_count, r.company_id, \
+         r.company_name, 'unmapped', FALSE, CAST($4 AS BIGINT), CAST($4 AS BIGINT) \
+         FROM ", {rows "$1" id text, external_id text, name text, name_key text, sites text, device_count bigint,
+            company_id text, company_name text},
         " AS r WHERE true ON CONFLICT (tenant_id, integration_id, external_id) DO UPDATE SET name = excluded.name, \
          name_key = excluded.name_key, sites = excluded.sites, device_count = excluded.device_count, \
+         company_id = excluded.company_id, company_name = excluded.company_name, \
          vanished_at = NULL, updated_at = excluded.updated_at \
          WHERE rmm_organization_mappings.name <> excluded.name OR rmm_organization_mappings.sites <> excluded.sites \
          OR COALESCE(rmm_organization_mappings.device_count, -1) <> COALESCE(excluded.device_count, -1) \
+         OR COALESCE(rmm_organization_mappings.company_id, '') <> COALESCE(excluded.company_id, '') \
+         OR COALESCE(rmm_organization_mappings.company_name, '') <> COALESCE(excluded.company_name, '') \
          OR rmm_organization_mappings.vanished_at IS NOT NULL RETURNING id, created_at"
     ];
     VANISH = [
@@ -43,30 +50,30 @@ statements! {
          AND integration_id = $3 AND vanished_at IS NULL AND external_id NOT IN ", {list "$1"}, " RETURNING id, created_at"
     ];
     GET = [
-        "SELECT o.id, o.integration_id, o.external_id, o.name, o.name_key, o.sites, o.device_count, o.state, \
+        "SELECT o.id, o.integration_id, o.external_id, o.name, o.name_key, o.sites, o.device_count, o.company_id, o.company_name, o.state, \
          o.client_id, c.name AS client_name, o.auto_sync, o.previous, o.vanished_at, o.observed_at, o.created_at, \
          o.updated_at FROM rmm_organization_mappings o \
          LEFT JOIN clients c ON c.tenant_id = o.tenant_id AND c.id = o.client_id \
          WHERE o.tenant_id = $1 AND o.id = $2"
     ];
     OF_INTEGRATION = [
-        "SELECT o.id, o.integration_id, o.external_id, o.name, o.name_key, o.sites, o.device_count, o.state, \
+        "SELECT o.id, o.integration_id, o.external_id, o.name, o.name_key, o.sites, o.device_count, o.company_id, o.company_name, o.state, \
          o.client_id, c.name AS client_name, o.auto_sync, o.previous, o.vanished_at, o.observed_at, o.created_at, \
          o.updated_at FROM rmm_organization_mappings o \
          LEFT JOIN clients c ON c.tenant_id = o.tenant_id AND c.id = o.client_id \
          WHERE o.tenant_id = $1 AND o.integration_id = $2 ORDER BY o.external_id"
     ];
     MAPPING = [
-        "SELECT state, client_id, auto_sync FROM rmm_organization_mappings WHERE tenant_id = $1 AND id = $2"
+        "SELECT id, state, client_id, auto_sync FROM rmm_organization_mappings WHERE tenant_id = $1 AND id = $2"
     ];
-    // Held, so that the mapping stays as it is until the transaction ends. A change of the mapping waits.
-    HOLD = [
-        "SELECT state, client_id, auto_sync FROM rmm_organization_mappings WHERE tenant_id = $1 AND id = $2",
-        {engine "" " FOR NO KEY UPDATE"}
+    MAPPINGS = [
+        "SELECT id, state, client_id, auto_sync FROM rmm_organization_mappings WHERE tenant_id = $2 AND id IN ",
+        {list "$1"}
     ];
-    // In one order, so that two imports at once take turns.
+    // Held, so that the mappings stay as they are until the transaction ends: a change of one waits. In one order, so that
+    // two at once take turns.
     HOLD_ALL = [
-        "SELECT state, client_id, auto_sync FROM rmm_organization_mappings WHERE tenant_id = $2 AND id IN ",
+        "SELECT id, state, client_id, auto_sync FROM rmm_organization_mappings WHERE tenant_id = $2 AND id IN ",
         {list "$1"}, " ORDER BY id", {engine "" " FOR NO KEY UPDATE"}
     ];
     MAP = [
@@ -85,12 +92,12 @@ statements! {
          AND d.id = a.primary_device_id WHERE a.tenant_id = $1 AND d.organization_id = $2"
     ];
     OBSERVED = [
-        "UPDATE rmm_organization_mappings SET observed_at = $3 WHERE tenant_id = $1 AND id = $2"
+        "UPDATE rmm_organization_mappings SET observed_at = $3 WHERE tenant_id = $2 AND id IN ", {list "$1"}
     ];
 }
 
 const LIST_COLUMNS: &str = "SELECT o.id, o.integration_id, o.external_id, o.name, o.name_key, o.sites, o.device_count, \
-    o.state, o.client_id, c.name AS client_name, o.auto_sync, o.previous, o.vanished_at, o.observed_at, o.created_at, \
+    o.company_id, o.company_name, o.state, o.client_id, c.name AS client_name, o.auto_sync, o.previous, o.vanished_at, o.observed_at, o.created_at, \
     o.updated_at FROM rmm_organization_mappings o LEFT JOIN clients c ON c.tenant_id = o.tenant_id \
     AND c.id = o.client_id WHERE o.tenant_id = $1";
 
@@ -103,6 +110,8 @@ struct OrganizationRow {
     name_key: String,
     sites: String,
     device_count: Option<i64>,
+    company_id: Option<String>,
+    company_name: Option<String>,
     state: String,
     client_id: Option<String>,
     client_name: Option<String>,
@@ -129,6 +138,7 @@ impl OrganizationRow {
             name: self.name,
             sites: serde_json::from_str(&self.sites).map_err(|_| corrupt())?,
             device_count: self.device_count.and_then(|n| u64::try_from(n).ok()),
+            company: self.company_name.map(|name| Company { id: self.company_id, name }),
             state: MappingState::from_name(&self.state).ok_or_else(corrupt)?,
             client_id: self.client_id.map(|id| ClientId::from_db(&id)).transpose().map_err(|_| corrupt())?,
             client_name: self.client_name,
@@ -153,6 +163,8 @@ pub struct ListedOrganization {
     pub sites: Vec<OrganizationSite>,
     /// Devices, as the provider counts.
     pub device_count: Option<u64>,
+    /// The company it stands for, if the provider says so.
+    pub company: Option<Company>,
 }
 
 #[derive(Serialize)]
@@ -163,6 +175,8 @@ struct UpsertRow<'a> {
     name_key: String,
     sites: String,
     device_count: Option<u64>,
+    company_id: Option<&'a str>,
+    company_name: Option<&'a str>,
 }
 
 /// What an organization is mapped to. Kept as JSON for undo.
@@ -185,6 +199,7 @@ impl Mapping {
 
 #[derive(FromRow)]
 struct MappingRow {
+    id: String,
     state: String,
     client_id: Option<String>,
     auto_sync: bool,
@@ -324,6 +339,8 @@ impl Organizations<'_> {
                     name_key: name_key(&o.name),
                     sites: to_json(&o.sites)?,
                     device_count: o.device_count,
+                    company_id: o.company.as_ref().and_then(|company| company.id.as_deref()),
+                    company_name: o.company.as_ref().map(|company| company.name.as_str()),
                 })
             })
             .collect::<Result<Vec<_>>>()?;
@@ -349,11 +366,9 @@ impl Organizations<'_> {
         })
     }
 
-    /// What an organization is mapped to.
-    pub async fn mapping(&self, id: OrganizationId) -> Result<Mapping> {
-        let row: MappingRow = self.0.db().one(&MAPPING, args![self.0.id, id.to_db()]).await?;
-        self.0.sees_owner(row.client_id.as_deref())?;
-        row.into_mapping()
+    /// What these organizations are mapped to.
+    pub async fn mappings(&self, ids: &[OrganizationId]) -> Result<HashMap<OrganizationId, Mapping>> {
+        by_id(self.0.whole()?.all(&MAPPINGS, args![list(ids)?, self.0.id]).await?)
     }
 
     /// Maps, excludes or frees an organization; its assets follow to the client. What it was before is kept for undo.
@@ -488,14 +503,34 @@ fn act(name: &'static str, id: OrganizationId, mapping: &Mapping) -> Act {
         .with("auto_sync", mapping.auto_sync)
 }
 
-/// What an organization is mapped to: it stays so until the caller's transaction ends.
-pub(crate) async fn hold(tx: &mut Tx, tenant: &Tenant<'_>, id: OrganizationId) -> Result<Mapping> {
-    tx.one::<MappingRow>(&HOLD, args![tenant.id, id.to_db()]).await?.into_mapping()
+/// What organizations are mapped to: it stays so until the caller's transaction ends.
+pub(crate) async fn hold(
+    tx: &mut Tx,
+    tenant: &Tenant<'_>,
+    ids: &[OrganizationId],
+) -> Result<HashMap<OrganizationId, Mapping>> {
+    by_id(tx.all(&HOLD_ALL, args![list(ids)?, tenant.id]).await?)
 }
 
-/// Notes a complete look at an organization's devices, in the caller's transaction.
-pub(crate) async fn observed(tx: &mut Tx, tenant: &Tenant<'_>, id: OrganizationId, at: Time) -> Result<()> {
-    tx.run(&OBSERVED, args![tenant.id, id.to_db(), at]).await.map(drop)
+/// Notes a look at all devices of organizations, in the caller's transaction.
+pub(crate) async fn observed(
+    tx: &mut Tx,
+    tenant: &Tenant<'_>,
+    ids: &[OrganizationId],
+    at: Time,
+) -> Result<()> {
+    tx.run(&OBSERVED, args![list(ids)?, tenant.id, at]).await.map(drop)
+}
+
+fn list(ids: &[OrganizationId]) -> Result<String> {
+    to_json(&ids.iter().map(|id| id.to_db()).collect::<Vec<_>>())
+}
+
+fn by_id(rows: Vec<MappingRow>) -> Result<HashMap<OrganizationId, Mapping>> {
+    let corrupt = |_| StoreError::Corrupt { what: "organization" };
+    rows.into_iter()
+        .map(|row| Ok((OrganizationId::from_db(&row.id).map_err(corrupt)?, row.into_mapping()?)))
+        .collect()
 }
 
 fn changed_events<'a>(ids: impl Iterator<Item = &'a str>) -> Vec<NewEvent> {

@@ -78,6 +78,7 @@ statements! {
     LAST_ITEM = [
         "SELECT CAST(COALESCE(MAX(n), 0) AS BIGINT) FROM sync_run_items WHERE tenant_id = $1 AND run_id = $2"
     ];
+    FORGET_ITEMS = ["DELETE FROM sync_run_items WHERE tenant_id = $1 AND run_id = $2"];
     // A run whose job died with its worker too often would block its kind for ever.
     END_ORPHANS = [
         "UPDATE sync_runs SET state = 'failed', stage = 'failed', ended_at = $2, problem = $3 WHERE tenant_id = $1 \
@@ -163,7 +164,7 @@ pub struct Progress {
     pub cursor_state: Option<String>,
     /// Counts so far.
     pub counts: RunCounts,
-    /// The organization of this page is done: its look is complete.
+    /// The organizations of this page are done: the look at them is complete.
     pub organization_done: bool,
 }
 
@@ -382,6 +383,11 @@ impl SyncRuns<'_> {
             items.iter().zip(last + 1..).map(|(item, n)| RunItem { n, ..item.clone() }).collect();
         tx.run(&ADD_ITEMS, args![to_json(&numbered)?, self.0.id, id.to_db()]).await?;
         tx.commit().await
+    }
+
+    /// Forgets the items of a run that begins again: it will tell them anew.
+    pub async fn forget_items(&self, id: SyncRunId) -> Result<()> {
+        self.0.whole()?.write(&FORGET_ITEMS, args![self.0.id, id.to_db()]).await.map(drop)
     }
 
     /// A page of items.

@@ -175,6 +175,9 @@ fn status(asset: &Value) -> String {
     if is_true(asset, "status_stale") {
         status.push_str(" (old)");
     }
+    if is_true(asset, "stale") {
+        status.push_str(" (stale)");
+    }
     if find(asset, "missing_since|source.missing_since").is_some() {
         status.push_str(" (missing)");
     }
@@ -264,5 +267,7 @@ mod tests {
     fn a_status_says_whether_it_can_be_relied_on() {
         let asset = json!({ "status": "online", "status_stale": true, "source": { "missing_since": "x" } });
         assert_eq!(status(&asset), "online (old) (missing)");
+        let silent = json!({ "status": "overdue", "stale": true });
+        assert_eq!(status(&silent), "overdue (stale)");
     }
 }

@@ -304,6 +304,7 @@ fn print(value: &Value, session: &Session) -> Result<(), Failure> {
     session.output.facts(&[
         ("Organization", shown(value, "name")),
         ("Id", shown(value, "id")),
+        ("Company", shown(value, "company.name")),
         ("State", state_of(value)),
         ("Client", client_of(value)),
         ("Auto-sync", shown(value, "auto_sync")),

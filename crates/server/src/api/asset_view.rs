@@ -47,6 +47,8 @@ pub(crate) struct AssetItem {
     pub(crate) status: wire::Status,
     /// The last look at the RMM is older than two intervals.
     pub(crate) status_stale: bool,
+    /// It is not online, and was not seen for as many days as `stale_after_days` of the integration says.
+    pub(crate) stale: bool,
     /// The last successful look at the RMM.
     pub(crate) observed_at: Option<wire::Time>,
     /// When it last reported to the RMM.
@@ -97,6 +99,7 @@ impl From<Asset> for AssetItem {
             asset_type: asset.asset_type.into(),
             status: asset.status.into(),
             status_stale: asset.status_stale,
+            stale: asset.stale,
             observed_at: asset.observed_at.map(Into::into),
             last_seen: presence.last_seen.map(Into::into),
             user: presence.user,
@@ -304,6 +307,8 @@ pub(crate) struct AssetDetail {
     status: wire::Status,
     /// The last look at the RMM is older than two intervals.
     status_stale: bool,
+    /// It is not online, and was not seen for as many days as `stale_after_days` of the integration says.
+    stale: bool,
     /// The last successful look at the RMM.
     observed_at: Option<wire::Time>,
     /// Thresholds in use.
@@ -340,6 +345,7 @@ impl From<Asset> for AssetDetail {
             asset_type: asset.asset_type.into(),
             status: asset.status.into(),
             status_stale: asset.status_stale,
+            stale: asset.stale,
             observed_at: asset.observed_at.map(Into::into),
             thresholds: Thresholds {
                 offline_minutes: asset.thresholds.offline_minutes,
@@ -471,6 +477,7 @@ pub(crate) mod tests {
             status: Status::Online,
             observed_at: Some(NOW),
             status_stale: false,
+            stale: false,
             thresholds: ASSUMED,
             thresholds_assumed: true,
             presence: Presence { booted_at: Some(Time(NOW.0 - 90_000)), ..Presence::default() },

@@ -5,7 +5,10 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use domain::{mapping::Suggestion, organization::OrganizationSite};
+use domain::{
+    mapping::Suggestion,
+    organization::{Company, OrganizationSite},
+};
 use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 use service::organization::{
@@ -38,6 +41,8 @@ pub(crate) struct OrganizationView {
     sites: Vec<OrganizationSiteView>,
     /// Devices, as the RMM counts.
     device_count: Option<u64>,
+    /// The company it stands for, where the RMM is tied to a system of customers.
+    company: Option<CompanyView>,
     /// What was decided.
     state: wire::MappingState,
     /// The client, if mapped.
@@ -58,6 +63,21 @@ pub(crate) struct OrganizationView {
     created_at: wire::Time,
     /// When it last changed.
     updated_at: wire::Time,
+}
+
+/// A company as a system of customers knows it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CompanyView {
+    /// Its id there.
+    id: Option<String>,
+    /// Its name there.
+    name: String,
+}
+
+impl From<Company> for CompanyView {
+    fn from(company: Company) -> Self {
+        CompanyView { id: company.id, name: company.name }
+    }
 }
 
 /// A site at the RMM.
@@ -115,6 +135,7 @@ impl From<Known> for OrganizationView {
             name: organization.name,
             sites: organization.sites.into_iter().map(Into::into).collect(),
             device_count: organization.device_count,
+            company: organization.company.map(Into::into),
             state: organization.state.into(),
             client_id: organization.client_id.map(Into::into),
             client_name: organization.client_name,

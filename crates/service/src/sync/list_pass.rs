@@ -1,13 +1,14 @@
-//! The list pass: organizations, then the devices of each mapped one, page by page.
+//! The list pass: organizations, then the devices of each mapped one, page by page. Where the RMM lists the devices of the
+//! whole account together, [`super::walk`] takes the place of the lists.
 //!
 //! At most four calls and one for each mapped organization: organizations, names of custom fields, the lists,
 //! organizations again for the counts, and where devices may be missing one question where they are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use domain::{
     Ctx,
-    id::{ClientId, DeviceId},
+    id::DeviceId,
     organization::{MappingState, Organization},
     sync::{RunItem, RunKind},
 };
@@ -18,15 +19,17 @@ use provider::{
 use serde::{Deserialize, Serialize};
 use store::{
     absence::Absent,
-    device::{Applied, Known, PageScope},
-    organization::ListedOrganization,
+    device::PageScope,
+    organization::{ListedOrganization, Mapping},
 };
 
-use super::{Stopped, Work, is_of_one_answer, missing, plan};
+use super::{
+    Stopped, Work, is_of_one_answer, missing,
+    page::{self, PAGE_SIZE},
+    plan::Row,
+    walk,
+};
 use crate::core::Opened;
-
-/// Devices written in one transaction.
-const PAGE_SIZE: usize = 1_000;
 
 /// Lists fetched ahead while one is written: the RMM sees at most so many requests of ours at once.
 const FETCH_AHEAD: usize = 2;
@@ -59,8 +62,30 @@ pub(super) async fn devices(work: &mut Work<'_>) -> Result<(), Stopped> {
     work.note("reading organizations", work.run.done, work.run.total).await?;
     take_over_organizations(work, &opened).await?;
     work.counts.calls += 1;
-    let dictionary = opened.provider.inventory().dictionary(&opened.connection).await?;
+    let inventory = opened.provider.inventory();
+    let dictionary = inventory.dictionary(&opened.connection).await?;
     let mapped = synced_organizations(work).await?;
+    // With nothing to be read, a walk would read it all the same.
+    if !mapped.is_empty()
+        && let Some(pages) = inventory.account_devices(&opened.connection, &dictionary)
+    {
+        return walk::devices(work, &opened, &mapped, pages, &mut state).await;
+    }
+    lists(work, &opened, &dictionary, &mapped, &mut state).await?;
+    if work.run.kind == RunKind::Devices {
+        missing::settle_lists(work, &opened, &mut state).await?;
+    }
+    Ok(())
+}
+
+/// The list of each organization.
+async fn lists(
+    work: &mut Work<'_>,
+    opened: &Opened,
+    dictionary: &Dictionary,
+    mapped: &[Organization],
+    state: &mut CursorState,
+) -> Result<(), Stopped> {
     let mut expected = mapped.iter().map(|o| o.device_count.unwrap_or(0)).sum::<u64>();
     let mut done_devices: u64 = mapped.iter().filter_map(|o| state.done.get(&o.external_id)).sum();
     let todo: Vec<&Organization> =
@@ -68,7 +93,7 @@ pub(super) async fn devices(work: &mut Work<'_>) -> Result<(), Stopped> {
     let inventory = opened.provider.inventory();
     let fetches: Vec<Fetch<'_>> = todo
         .into_iter()
-        .map(|organization| fetch(inventory, &opened.connection, organization, &dictionary).boxed())
+        .map(|organization| fetch(inventory, &opened.connection, organization, dictionary).boxed())
         .collect();
     let mut lists = stream::iter(fetches).buffered(FETCH_AHEAD);
     while let Some((organization, fetched)) = lists.next().await {
@@ -83,14 +108,11 @@ pub(super) async fn devices(work: &mut Work<'_>) -> Result<(), Stopped> {
             Err(error) => return Err(error.into()),
         };
         let organization_pass =
-            OrganizationPass { opened: &opened, organization, expected, done_before: done_devices };
-        match organization_pass.write(work, pages, &mut state).await? {
+            OrganizationPass { opened, organization, expected, done_before: done_devices };
+        match organization_pass.write(work, pages, state).await? {
             ListEnd::Whole { length } => done_devices += length,
             ListEnd::Left => expected = expected.saturating_sub(organization.device_count.unwrap_or(0)),
         }
-    }
-    if work.run.kind == RunKind::Devices {
-        missing::settle(work, &opened, &mut state).await?;
     }
     Ok(())
 }
@@ -108,6 +130,7 @@ async fn take_over_organizations(work: &mut Work<'_>, opened: &Opened) -> Result
             name: o.name,
             sites: o.sites,
             device_count: o.device_count,
+            company: o.company,
         })
         .collect();
     let ctx = work.now();
@@ -149,7 +172,7 @@ fn none_listed() -> ProviderError {
     ProviderError::new(ErrorKind::Malformed, problem)
 }
 
-async fn known_organizations(work: &Work<'_>) -> Result<Vec<Organization>, Stopped> {
+pub(super) async fn known_organizations(work: &Work<'_>) -> Result<Vec<Organization>, Stopped> {
     let ctx = work.now();
     Ok(work.core.store.tenant(&ctx).organizations().of_integration(work.run.integration_id).await?)
 }
@@ -266,27 +289,12 @@ impl OrganizationPass<'_> {
                 PageEnd::NotSynced => {
                     state.done.remove(key);
                     state.absent.remove(key);
-                    self.leave(work).await?;
+                    page::leave(work, self.organization).await?;
                     return Ok(ListEnd::Left);
                 }
             }
         }
         Ok(ListEnd::Whole { length })
-    }
-
-    /// Says that the rest of the list is left out. That is no error, and its absences do not count.
-    async fn leave(&self, work: &mut Work<'_>) -> Result<(), Stopped> {
-        work.counts.skipped += 1;
-        let item = RunItem {
-            n: 0,
-            action: "skipped".to_owned(),
-            external_id: Some(self.organization.external_id.clone()),
-            name: Some(self.organization.name.clone()),
-            message:
-                "was unmapped, excluded or taken out of Auto-sync during the run; the rest of it was left out"
-                    .to_owned(),
-        };
-        work.add_items(&[item]).await
     }
 
     /// Devices that the list lacks. Where a row has no readable id nobody can tell, and none is counted.
@@ -311,9 +319,10 @@ impl OrganizationPass<'_> {
         loop {
             let ctx = work.now();
             let tenant = work.core.store.tenant(&ctx);
-            let mapping = tenant.organizations().mapping(self.organization.id).await?;
-            let Some(client) = mapping.synced_for() else { return Ok(PageEnd::NotSynced) };
-            let scope = self.scope(work, client, &ctx);
+            let mappings = tenant.organizations().mappings(&[self.organization.id]).await?;
+            let mapping = mappings.get(&self.organization.id);
+            let Some(client) = mapping.and_then(Mapping::synced_for) else { return Ok(PageEnd::NotSynced) };
+            let scope = page::scope(work, self.opened, vec![page::place(self.organization, client)], &ctx);
             match self.try_page(work, &ctx, &scope, page, state).await {
                 Ok(Some(items)) => {
                     work.add_items(&items).await?;
@@ -339,8 +348,9 @@ impl OrganizationPass<'_> {
         page: &Page<'_>,
         state: &CursorState,
     ) -> Result<Option<Vec<RunItem>>, Stopped> {
-        let tenant = work.core.store.tenant(ctx);
-        let mut plan = compare(work, ctx, scope, page.content).await?;
+        let of_page = |record| scope.places.first().map(|place| Row { place, record });
+        let rows: Vec<Row<'_>> = page.content.records.iter().filter_map(of_page).collect();
+        let mut plan = page::compare(work, ctx, scope, &rows, &page.content.rejected).await?;
         plan.leave_out(page.unlisted, &mut work.counts);
         let done = self.done_before + page.until_here;
         let stage = format!("devices of {}", self.organization.name);
@@ -349,51 +359,10 @@ impl OrganizationPass<'_> {
         if page.is_last {
             progress.cursor_state = serde_json::to_string(state).ok();
         }
-        if work.run.preview {
-            tenant.sync_runs().note(work.run.id, &progress).await?;
-        } else if tenant.devices().apply(scope, &plan.writes, &progress).await? == Applied::Remapped {
-            return Ok(None);
-        }
-        work.reached(&progress);
-        let is_told = |item: &RunItem| work.run.preview || item.action == "failed";
-        Ok(Some(plan.items.into_iter().filter(is_told).collect()))
-    }
-
-    fn scope(&self, work: &Work<'_>, client_id: ClientId, ctx: &Ctx) -> PageScope {
-        PageScope {
-            integration_id: work.run.integration_id,
-            provider: self.opened.integration.provider.clone(),
-            organization_id: self.organization.id,
-            organization_external_id: self.organization.external_id.clone(),
-            organization_sites: self.organization.sites.clone(),
-            client_id,
-            run_id: work.run.id,
-            observed_at: ctx.now,
-        }
+        page::put(work, ctx, scope, plan, &progress).await
     }
 }
 
 fn rows(page: &DevicePage) -> u64 {
     (page.records.len() + page.rejected.len()) as u64
-}
-
-/// Compares a page with what is known.
-async fn compare(
-    work: &mut Work<'_>,
-    ctx: &Ctx,
-    scope: &PageScope,
-    page: &DevicePage,
-) -> Result<plan::PagePlan, Stopped> {
-    let tenant = work.core.store.tenant(ctx);
-    let ids: Vec<&str> = page.records.iter().map(|record| record.external_id.as_str()).collect();
-    let known = tenant.devices().known(work.run.integration_id, &ids).await?;
-    let known: HashMap<String, Known> =
-        known.into_iter().map(|known| (known.external_id.clone(), known)).collect();
-    let mut plan = plan::plan(scope, page, &known, &mut work.counts, ctx.now);
-    let renewed = plan::with_new_facts(&plan);
-    if !renewed.is_empty() && !work.run.preview {
-        let before: HashMap<DeviceId, String> = tenant.devices().facts(&renewed).await?.into_iter().collect();
-        plan::tell_changes(&mut plan, &before);
-    }
-    Ok(plan)
 }

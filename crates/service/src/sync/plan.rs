@@ -1,20 +1,23 @@
 //! What one page of a list changes. Pure: known rows and a look go in, writes come out.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use domain::{
     Time,
     asset::serial_key,
     event::kind,
-    id::{DeviceId, OrganizationId},
-    status::{Status, StatusRule, at_look},
+    id::DeviceId,
+    status::{Status, at_look},
     sync::{Difference, MISSING_AFTER_PASSES, RunCounts, RunItem, compare},
 };
-use provider::{DevicePage, DeviceRecord};
+use provider::{DeviceRecord, RejectedRow};
 use serde_json::json;
 use store::{
     absence::Absent,
-    device::{ChangedDevice, Content, Known, NewDevice, PageScope, PageWrites, PresenceWrite, StatusChange},
+    device::{
+        ChangedDevice, Content, Known, NewDevice, PageScope, PageWrites, Place, PresenceWrite, RenewedDetail,
+        StatusChange,
+    },
     event::NewEvent,
     new_id,
 };
@@ -26,6 +29,12 @@ const DETAIL_INTERVAL: std::time::Duration = std::time::Duration::from_secs(24 *
 
 /// Most items a page adds to a preview.
 const MOST_ITEMS: usize = 1_000;
+
+/// A device of a page and where it is.
+pub(super) struct Row<'a> {
+    pub(super) place: &'a Arc<Place>,
+    pub(super) record: &'a DeviceRecord,
+}
 
 /// What a page changes.
 #[derive(Default)]
@@ -52,22 +61,23 @@ impl PagePlan {
 /// Plans a page. `known` are the known devices of the page by the provider's id.
 pub(super) fn plan(
     scope: &PageScope,
-    page: &DevicePage,
+    rows: &[Row<'_>],
+    rejected: &[RejectedRow],
     known: &HashMap<String, Known>,
     counts: &mut RunCounts,
     now: Time,
 ) -> PagePlan {
     let mut plan = PagePlan::default();
-    for rejected in page.rejected.iter().cloned() {
+    for rejected in rejected.iter().cloned() {
         counts.read += 1;
         counts.failed += 1;
         plan.items.push(item("failed", rejected.external_id, rejected.name, rejected.reason));
     }
-    for record in &page.records {
+    for row in rows {
         counts.read += 1;
-        match known.get(&record.external_id) {
-            None => create(scope, record, &mut plan, counts, now),
-            Some(known) => change(scope, record, known, &mut plan, counts, now),
+        match known.get(&row.record.external_id) {
+            None => create(scope, row, &mut plan, counts, now),
+            Some(known) => change(scope, row, known, &mut plan, counts, now),
         }
     }
     plan.items.truncate(MOST_ITEMS);
@@ -78,16 +88,20 @@ fn item(action: &str, external_id: Option<String>, name: Option<String>, message
     RunItem { n: 0, action: action.to_owned(), external_id, name, message }
 }
 
-fn create(scope: &PageScope, record: &DeviceRecord, plan: &mut PagePlan, counts: &mut RunCounts, now: Time) {
+fn create(scope: &PageScope, row: &Row<'_>, plan: &mut PagePlan, counts: &mut RunCounts, now: Time) {
     counts.created += 1;
+    let Row { place, record } = *row;
     let presence = record.presence.clone();
-    let look = at_look(presence.vendor_status, presence.last_seen, StatusRule::PER_DEVICE, scope.observed_at);
+    let rule = scope.status_rule;
+    let look = at_look(presence.vendor_status, presence.last_seen, rule, scope.observed_at);
     let device = NewDevice {
         device_id: new_id(now),
         asset_id: new_id(now),
+        place: Arc::clone(place),
         external_id: record.external_id.clone(),
         status: look.status,
         content: content(record, &[]),
+        detail_as_of: record.detail_as_of,
     };
     plan.items.push(item(
         "created",
@@ -99,6 +113,7 @@ fn create(scope: &PageScope, record: &DeviceRecord, plan: &mut PagePlan, counts:
         device_id: device.device_id,
         presence,
         overdue_at: look.overdue_at,
+        thresholds: rule.of_settings(),
     });
     plan.writes.events.push(NewEvent::new(kind::ASSET_CREATED, device.asset_id));
     plan.writes.created.push(device);
@@ -106,47 +121,55 @@ fn create(scope: &PageScope, record: &DeviceRecord, plan: &mut PagePlan, counts:
 
 fn change(
     scope: &PageScope,
-    record: &DeviceRecord,
+    row: &Row<'_>,
     known: &Known,
     plan: &mut PagePlan,
     counts: &mut RunCounts,
     now: Time,
 ) {
+    let Row { place, record } = *row;
     let presence = record.presence.clone();
     let content = content(record, &known.macs);
-    let difference = compare(&known.device, scope.organization_id, &content.hash, &presence);
-    let rule = StatusRule::PER_DEVICE.with(known.thresholds);
+    let difference = compare(&known.device, place.organization_id, &content.hash, &presence);
+    let rule = scope.status_rule.with(known.thresholds);
     let look = at_look(presence.vendor_status, presence.last_seen, rule, scope.observed_at);
     // An older look than the one we have changes nothing; the same look may still correct what the clock assumed.
     let is_news = difference.presence || presence == known.device.presence;
     let status_changed = is_news && look.status != known.device.status;
-    if difference.presence || status_changed {
+    // Somebody changed the integration's settings.
+    let rule_changed = is_news && rule.of_settings().is_some_and(|new| known.thresholds != Some(new));
+    if difference.presence || status_changed || rule_changed {
         plan.writes.presences.push(PresenceWrite {
             device_id: known.device.device_id,
             presence,
             overdue_at: look.overdue_at,
+            thresholds: rule.of_settings(),
         });
     }
     if status_changed {
         counts.status_changes += 1;
         change_status(known, look.status, plan);
     }
-    tell(scope, known, &content, difference, plan, counts);
-    let client_changed = known.client_id != scope.client_id;
+    tell(place, known, &content, difference, plan, counts);
+    let renewed_at = record.detail_as_of.filter(|as_of| known.detail_as_of != Some(*as_of));
+    if let Some(as_of) = renewed_at {
+        plan.writes.renewed.push(RenewedDetail { device_id: known.device.device_id, as_of });
+    }
+    let client_changed = known.client_id != place.client_id;
     if difference.content
         || difference.moved
         || difference.absent_before
         || difference.returned
         || client_changed
     {
-        let detail_due_at = match known.detail_at {
-            Some(at) if difference.content => at + DETAIL_INTERVAL,
-            Some(_) => Time(i64::MAX),
-            None => now,
-        };
+        // Where the list tells when the detail was renewed, other facts say nothing of it.
+        let is_due_by_facts = difference.content && record.detail_as_of.is_none();
+        let due_by_facts = || known.detail_at.map_or(now, |at| at + DETAIL_INTERVAL);
+        let detail_due_at = is_due_by_facts.then(due_by_facts);
         plan.writes.changed.push(ChangedDevice {
             device_id: known.device.device_id,
             asset_id: known.device.asset_id,
+            place: Arc::clone(place),
             content,
             content_changed: difference.content,
             detail_due_at,
@@ -162,7 +185,7 @@ fn change_status(known: &Known, to: Status, plan: &mut PagePlan) {
 
 /// Counts, events and preview items of a known device.
 fn tell(
-    scope: &PageScope,
+    place: &Place,
     known: &Known,
     content: &Content,
     difference: Difference,
@@ -176,7 +199,7 @@ fn tell(
     if difference.moved {
         counts.moved += 1;
         say("moved", "moved to this organization".to_owned());
-        let data = moved_data(known.device.organization_id, scope, known);
+        let data = moved_data(place, known);
         plan.writes.events.push(NewEvent::new(kind::ASSET_MOVED, asset).with(&data));
     } else if difference.returned {
         say("returned", "listed again".to_owned());
@@ -236,10 +259,10 @@ fn told(value: Option<&serde_json::Value>) -> serde_json::Value {
     }
 }
 
-fn moved_data(from: OrganizationId, scope: &PageScope, known: &Known) -> serde_json::Value {
+fn moved_data(place: &Place, known: &Known) -> serde_json::Value {
     json!({
-        "from_organization": from, "to_organization": scope.organization_id,
-        "from_client": known.client_id, "to_client": scope.client_id,
+        "from_organization": known.device.organization_id, "to_organization": place.organization_id,
+        "from_client": known.client_id, "to_client": place.client_id,
     })
 }
 

@@ -474,7 +474,6 @@ on_both_engines! {
         gone(tenant.sites().merge(ours.site, ours.other_site).await);
         gone(tenant.sites().remove(ours.site).await);
         gone(tenant.organizations().get(ours.organization).await);
-        gone(tenant.organizations().mapping(ours.organization).await);
         gone(tenant.organizations().undo(ours.organization).await);
         gone(tenant.integrations().get(ours.integration).await);
         gone(tenant.sync_runs().get(ours.run).await);
@@ -483,6 +482,7 @@ on_both_engines! {
         beyond(tenant.clients().create("Mine").await);
         beyond(tenant.organizations().of_integration(ours.integration).await);
         beyond(tenant.organizations().take_over(ours.integration, &[]).await);
+        beyond(tenant.organizations().mappings(&[ours.organization]).await);
         beyond(tenant.sync_runs().request(ours.integration, RunKind::Devices, false, 0).await);
         beyond(tenant.sync_runs().start(ours.run).await);
         beyond(tenant.absences().not_listed(ours.organization, &[]).await);

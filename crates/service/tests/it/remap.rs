@@ -1,14 +1,17 @@
 //! Mappings that change while a run is at work.
 
+use std::sync::Arc;
+
 use domain::{
     id::OrganizationId,
     organization::{MappingState, Organization},
+    status::StatusRule,
     sync::{RunKind, RunState, SyncRun},
 };
 use service::organization::{MappingChange, MappingTarget};
 use simulator::faults::FaultKind;
 use store::{
-    device::{Applied, PageScope, PageWrites},
+    device::{Applied, PageScope, PageWrites, Place},
     on_both_engines,
     sync_run::Progress,
 };
@@ -119,10 +122,13 @@ on_both_engines! {
         let scope = |client_id| PageScope {
             integration_id: world.id,
             provider: "tacticalrmm".to_owned(),
-            organization_id: one.id,
-            organization_external_id: one.external_id.clone(),
-            organization_sites: one.sites.clone(),
-            client_id,
+            places: vec![Arc::new(Place {
+                organization_id: one.id,
+                external_id: one.external_id.clone(),
+                sites: one.sites.clone(),
+                client_id,
+            })],
+            status_rule: StatusRule::PER_DEVICE,
             run_id: run.id,
             observed_at: ctx.now,
         };

@@ -21,6 +21,7 @@ use domain::{
     sync::{RunItem, RunKind, SyncRun},
 };
 use outbound::{ClientOptions, EgressRules, HttpClient};
+use provider::Provider;
 use secrecy::SecretString;
 use serde_json::json;
 use service::{
@@ -108,11 +109,21 @@ impl World {
     }
 
     pub(crate) async fn with(test: TestStore, server: Server, draft: Draft) -> World {
+        World::with_providers(test, server, draft, providers::all()).await
+    }
+
+    /// Over these providers; the server may stay idle.
+    pub(crate) async fn with_providers(
+        test: TestStore,
+        server: Server,
+        draft: Draft,
+        providers: &'static [&'static dyn Provider],
+    ) -> World {
         test.store.installation(InstallationKind::Serve).await.unwrap();
         let now = Arc::new(AtomicI64::new(service::now().as_ms()));
         let told = Arc::clone(&now);
         let clock = Clock::from_fn(move || Time(told.load(Ordering::SeqCst)));
-        let services = Services::with_clock(test.store.clone(), providers::all(), http(), clock);
+        let services = Services::with_clock(test.store.clone(), providers, http(), clock);
         let ctx = Ctx {
             tenant: TenantId(1),
             actor: actor(Permissions::all()),

@@ -50,6 +50,8 @@ pub(super) struct Integration {
     pub(super) is_active: bool,
     /// Between two looks at presence.
     pub(super) presence_interval: Duration,
+    /// Days of silence that make a device stale.
+    pub(super) stale_after_days: u32,
 }
 
 #[derive(FromRow)]
@@ -94,7 +96,12 @@ impl Surroundings {
                 let settings: IntegrationSettings =
                     serde_json::from_str(&row.more).map_err(|_| StoreError::Corrupt { what: "settings" })?;
                 let presence_interval = Duration::from_secs(settings.presence_interval_s.into());
-                let found = Integration { name: row.name, is_active: row.is_active, presence_interval };
+                let found = Integration {
+                    name: row.name,
+                    is_active: row.is_active,
+                    presence_interval,
+                    stale_after_days: settings.stale_after_days,
+                };
                 self.integrations.insert(row.id, found);
             }
         }

@@ -89,6 +89,9 @@ impl AssetRow {
             offline_minutes,
             overdue_minutes,
         });
+        let status = Status::from_name(&self.status).ok_or_else(corrupt)?;
+        let last_seen = (self.last_seen > 0).then_some(Time(self.last_seen));
+        let days = integration.stale_after_days;
         Ok(Asset {
             id: AssetId::from_db(&self.id).map_err(|_| corrupt())?,
             client_id: ClientId::from_db(&self.client_id).map_err(|_| corrupt())?,
@@ -99,10 +102,11 @@ impl AssetRow {
             asset_type: AssetType::from_name(&self.asset_type).ok_or_else(corrupt)?,
             locked: serde_json::from_str(&self.locked).map_err(|_| corrupt())?,
             note: self.note,
-            status: Status::from_name(&self.status).ok_or_else(corrupt)?,
+            status,
             observed_at,
             status_stale: !integration.is_active
                 || status::is_stale(observed_at, integration.presence_interval, viewer.now),
+            stale: status::is_long_silent(status, last_seen, Time(self.created_at), days, viewer.now),
             thresholds,
             thresholds_assumed: own.is_none(),
             presence: presence_of(

@@ -6,13 +6,15 @@ use domain::{
 };
 use serde::Serialize;
 
-use super::{ChangedDevice, NewDevice, PresenceWrite};
+use super::{ChangedDevice, NewDevice, Place, PresenceWrite, RenewedDetail};
 use crate::site::rmm::PageSites;
 
 #[derive(Serialize)]
 pub(super) struct AssetRow<'a> {
     id: String,
     device_id: String,
+    client_id: String,
+    organization: &'a str,
     external_id: &'a str,
     site_id: Option<String>,
     name: &'a str,
@@ -27,7 +29,7 @@ pub(super) struct AssetRow<'a> {
 
 impl<'a> AssetRow<'a> {
     pub(super) fn created(device: &'a NewDevice, sites: &PageSites) -> Self {
-        let mut row = Self::of(&device.content, sites);
+        let mut row = Self::of(&device.place, &device.content, sites);
         row.id = device.asset_id.to_db();
         row.device_id = device.device_id.to_db();
         row.external_id = &device.external_id;
@@ -36,18 +38,21 @@ impl<'a> AssetRow<'a> {
     }
 
     pub(super) fn changed(device: &'a ChangedDevice, sites: &PageSites) -> Self {
-        let mut row = Self::of(&device.content, sites);
+        let mut row = Self::of(&device.place, &device.content, sites);
         row.id = device.asset_id.to_db();
         row.device_id = device.device_id.to_db();
         row
     }
 
-    fn of(content: &'a super::Content, sites: &PageSites) -> Self {
+    fn of(place: &'a Place, content: &'a super::Content, sites: &PageSites) -> Self {
+        let site = |name: &str| sites.get(place.organization_id, name);
         AssetRow {
             id: String::new(),
             device_id: String::new(),
+            client_id: place.client_id.to_db(),
+            organization: &place.external_id,
             external_id: "",
-            site_id: content.site.as_deref().and_then(|name| sites.get(name)).map(TypedId::to_db),
+            site_id: content.site.as_deref().and_then(site).map(TypedId::to_db),
             name: &content.name,
             name_key: name_key(&content.name),
             asset_type: content.asset_type.name(),
@@ -65,10 +70,12 @@ pub(super) struct DeviceRow<'a> {
     id: String,
     asset_id: String,
     external_id: &'a str,
+    organization_id: String,
     content_hash: &'a str,
     facts: &'a str,
     content_changed: bool,
-    detail_due_at: i64,
+    detail_due_at: Option<i64>,
+    detail_as_of: Option<i64>,
 }
 
 impl<'a> DeviceRow<'a> {
@@ -77,10 +84,12 @@ impl<'a> DeviceRow<'a> {
             id: device.device_id.to_db(),
             asset_id: device.asset_id.to_db(),
             external_id: &device.external_id,
+            organization_id: device.place.organization_id.to_db(),
             content_hash: &device.content.hash,
             facts: &device.content.facts,
             content_changed: true,
-            detail_due_at: 0,
+            detail_due_at: Some(0),
+            detail_as_of: device.detail_as_of.map(domain::Time::as_ms),
         }
     }
 
@@ -89,11 +98,25 @@ impl<'a> DeviceRow<'a> {
             id: device.device_id.to_db(),
             asset_id: device.asset_id.to_db(),
             external_id: "",
+            organization_id: device.place.organization_id.to_db(),
             content_hash: &device.content.hash,
             facts: &device.content.facts,
             content_changed: device.content_changed,
-            detail_due_at: device.detail_due_at.as_ms(),
+            detail_due_at: device.detail_due_at.map(domain::Time::as_ms),
+            detail_as_of: None,
         }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct RenewedRow {
+    id: String,
+    as_of: i64,
+}
+
+impl From<&RenewedDetail> for RenewedRow {
+    fn from(renewed: &RenewedDetail) -> Self {
+        RenewedRow { id: renewed.device_id.to_db(), as_of: renewed.as_of.as_ms() }
     }
 }
 
@@ -122,6 +145,8 @@ pub(super) struct PresenceRow<'a> {
     booted_at: Option<i64>,
     user_name: Option<&'a str>,
     user_is_current: bool,
+    offline_minutes: Option<u32>,
+    overdue_minutes: Option<u32>,
     overdue_at: Option<i64>,
 }
 
@@ -134,6 +159,8 @@ impl<'a> From<&'a PresenceWrite> for PresenceRow<'a> {
             booted_at: write.presence.booted_at.map(domain::Time::as_ms),
             user_name: write.presence.user.as_deref(),
             user_is_current: write.presence.user_is_current,
+            offline_minutes: write.thresholds.map(|own| own.offline_minutes),
+            overdue_minutes: write.thresholds.map(|own| own.overdue_minutes),
             overdue_at: write.overdue_at.map(domain::Time::as_ms),
         }
     }

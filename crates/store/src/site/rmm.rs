@@ -65,109 +65,146 @@ impl MappingRow {
 #[derive(Serialize)]
 struct NewSite {
     id: String,
+    client_id: String,
     name: String,
     name_key: String,
     named_at: Option<i64>,
 }
 
-/// Where the devices of a page are.
-pub(crate) struct Place<'a> {
-    /// The organization; the caller holds its mapping.
-    pub(crate) organization: OrganizationId,
+/// An organization of which a page has devices, for the client that it had when the page was compared.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The organization.
+    pub organization_id: OrganizationId,
+    /// The provider's id of it.
+    pub external_id: String,
+    /// Its sites, as the provider listed them last.
+    pub sites: Vec<OrganizationSite>,
     /// Its client.
-    pub(crate) client: ClientId,
-    /// Its sites, as listed last.
-    pub(crate) listed: &'a [OrganizationSite],
+    pub client_id: ClientId,
 }
 
 /// The sites of a page's devices.
 #[derive(Default)]
 pub(crate) struct PageSites {
-    by_name: HashMap<String, SiteId>,
-    are_new: bool,
+    by_name: HashMap<(OrganizationId, String), SiteId>,
+    /// Clients that got a site which they had not.
+    pub(crate) new_at: Vec<ClientId>,
 }
 
 impl PageSites {
-    /// The site that devices call so.
-    pub(crate) fn get(&self, name: &str) -> Option<SiteId> {
-        self.by_name.get(&name_key(name)).copied()
-    }
-
-    /// Did the client get a site that it had not?
-    pub(crate) fn are_new(&self) -> bool {
-        self.are_new
+    /// The site that devices of the organization call so.
+    pub(crate) fn get(&self, organization: OrganizationId, name: &str) -> Option<SiteId> {
+        self.by_name.get(&(organization, name_key(name))).copied()
     }
 }
 
-/// The sites that the devices of a page name. A name that was not met before gets the client's site of that name, or a
-/// new one.
+/// What is looked up for a page.
+#[derive(Serialize)]
+struct WantedRow<'a> {
+    organization_id: String,
+    client_id: String,
+    name_key: &'a str,
+}
+
+/// The sites that the devices of a page name, for all its organizations at once; the caller holds their mappings. A name
+/// that was not met before gets the client's site of that name, or a new one.
 pub(crate) async fn of_page<'n>(
     tx: &mut Tx,
     tenant: &Tenant<'_>,
-    place: &Place<'_>,
-    names: impl Iterator<Item = &'n str>,
+    names: impl Iterator<Item = (&'n Place, &'n str)>,
 ) -> Result<PageSites> {
-    let mut wanted: BTreeMap<String, &str> = BTreeMap::new();
-    for name in names {
-        wanted.entry(name_key(name)).or_insert(name);
+    let mut wanted: BTreeMap<(OrganizationId, String), (&Place, &str)> = BTreeMap::new();
+    for (place, name) in names {
+        wanted.entry((place.organization_id, name_key(name))).or_insert((place, name));
     }
     let mut sites = PageSites::default();
     if wanted.is_empty() {
         return Ok(sites);
     }
-    let (organization, client) = (place.organization.to_db(), place.client.to_db());
-    let keys: Vec<&String> = wanted.keys().collect();
-    let columns = args![to_json(&keys)?, tenant.id, organization.as_str(), client.as_str()];
-    let found: Vec<(String, String)> = tx.all(&sql::FIND, columns).await?;
-    for (key, site) in found {
-        wanted.remove(&key);
-        sites.by_name.insert(key, SiteId::from_db(&site).map_err(corrupt)?);
+    let rows: Vec<WantedRow<'_>> = wanted
+        .iter()
+        .map(|((organization, key), (place, _))| WantedRow {
+            organization_id: organization.to_db(),
+            client_id: place.client_id.to_db(),
+            name_key: key,
+        })
+        .collect();
+    let found: Vec<(String, String, String)> = tx.all(&sql::FIND, args![to_json(&rows)?, tenant.id]).await?;
+    for (organization, key, site) in found {
+        let found = (OrganizationId::from_db(&organization).map_err(corrupt)?, key);
+        wanted.remove(&found);
+        sites.by_name.insert(found, SiteId::from_db(&site).map_err(corrupt)?);
     }
-    if wanted.is_empty() {
-        return Ok(sites);
+    if !wanted.is_empty() {
+        add(tx, tenant, &wanted, &mut sites).await?;
     }
-    let fresh = wanted.iter().map(|(key, name)| (key.clone(), (*name, None))).collect();
-    let (ensured, are_new) = ensure(tx, tenant, place.client, &fresh).await?;
-    let mut rows = Vec::new();
-    for (key, name) in &wanted {
-        let Some(site) = ensured.get(key).copied() else { continue };
-        let listed = place.listed.iter().find(|site| name_key(&site.name) == *key);
-        let external_id = listed.map(|site| site.external_id.clone());
-        let known = KnownSite { name_key: key.clone(), name: (*name).to_owned(), external_id, site };
-        rows.push(MappingRow::new(&organization, &client, &known));
-    }
-    tx.run(&sql::ADD, args![to_json(&rows)?, tenant.id]).await?;
-    sites.by_name.extend(ensured);
-    sites.are_new = are_new;
     Ok(sites)
 }
 
-/// A client's sites of these names, by [`name_key`], each with the time when a person chose the name; and whether one of
+/// Maps the sites of a page that were not met before.
+async fn add(
+    tx: &mut Tx,
+    tenant: &Tenant<'_>,
+    wanted: &BTreeMap<(OrganizationId, String), (&Place, &str)>,
+    sites: &mut PageSites,
+) -> Result<()> {
+    let mut fresh = BTreeMap::new();
+    for ((_, key), (place, name)) in wanted {
+        fresh.entry((place.client_id, key.clone())).or_insert((*name, None));
+    }
+    let (ensured, new_at) = ensure(tx, tenant, &fresh).await?;
+    let mut rows = Vec::new();
+    for ((organization, key), (place, name)) in wanted {
+        let Some(site) = ensured.get(&(place.client_id, key.clone())).copied() else { continue };
+        let listed = place.sites.iter().find(|site| name_key(&site.name) == *key);
+        let external_id = listed.map(|site| site.external_id.clone());
+        let known = KnownSite { name_key: key.clone(), name: (*name).to_owned(), external_id, site };
+        rows.push(MappingRow::new(&organization.to_db(), &place.client_id.to_db(), &known));
+        sites.by_name.insert((*organization, key.clone()), site);
+    }
+    sites.new_at = new_at;
+    tx.run(&sql::ADD, args![to_json(&rows)?, tenant.id]).await.map(drop)
+}
+
+/// Sites by client and [`name_key`].
+type ClientSites = HashMap<(ClientId, String), SiteId>;
+
+/// The sites of clients by these names, each with the time when a person chose the name; and the clients for which one of
 /// them is new.
 async fn ensure(
     tx: &mut Tx,
     tenant: &Tenant<'_>,
-    client: ClientId,
-    names: &BTreeMap<String, (&str, Option<i64>)>,
-) -> Result<(HashMap<String, SiteId>, bool)> {
+    names: &BTreeMap<(ClientId, String), (&str, Option<i64>)>,
+) -> Result<(ClientSites, Vec<ClientId>)> {
     if names.is_empty() {
-        return Ok((HashMap::new(), false));
+        return Ok((HashMap::new(), Vec::new()));
     }
     let rows: Vec<NewSite> = names
         .iter()
-        .map(|(key, (name, named_at))| NewSite {
+        .map(|((client, key), (name, named_at))| NewSite {
             id: new_id::<SiteId>(tenant.now).to_db(),
+            client_id: client.to_db(),
             name: (*name).to_owned(),
             name_key: key.clone(),
             named_at: *named_at,
         })
         .collect();
-    let columns = args![to_json(&rows)?, tenant.id, client.to_db(), tenant.now];
-    let there: Vec<(String, String)> = tx.all(&sql::ENSURE, columns).await?;
+    let columns = args![to_json(&rows)?, tenant.id, tenant.now];
+    let there: Vec<(String, String, String)> = tx.all(&sql::ENSURE, columns).await?;
     let made: HashSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
-    let are_new = there.iter().any(|(id, _)| made.contains(id.as_str()));
-    let sites = there.into_iter().map(|(id, key)| Ok((key, SiteId::from_db(&id).map_err(corrupt)?)));
-    Ok((sites.collect::<Result<_>>()?, are_new))
+    let mut sites = HashMap::new();
+    let mut new_at = Vec::new();
+    for (id, client, key) in there {
+        let client = ClientId::from_db(&client).map_err(corrupt)?;
+        if made.contains(id.as_str()) {
+            new_at.push(client);
+        }
+        sites.insert((client, key), SiteId::from_db(&id).map_err(corrupt)?);
+    }
+    new_at.sort_unstable();
+    new_at.dedup();
+    Ok((sites, new_at))
 }
 
 /// Takes over what the RMM's list of organizations says of known sites; answers the clients with a renamed site.
@@ -263,7 +300,8 @@ async fn rename(tx: &mut Tx, tenant: &Tenant<'_>, wishes: Vec<Rename>) -> Result
     let mut renamed = Vec::new();
     for wish in wishes.iter().filter(is_parked) {
         let (id, name) = (wish.site.to_db(), wish.name.clone());
-        rows.push(NewSite { id, name_key: name_key(&name), name, named_at: None });
+        let client_id = wish.client.to_db();
+        rows.push(NewSite { id, client_id, name_key: name_key(&name), name, named_at: None });
         renamed.push(wish.client);
     }
     tx.run(&sql::RENAME, args![to_json(&rows)?, tenant.id]).await?;
@@ -300,12 +338,12 @@ pub(crate) async fn move_organization(
         of_site.filter_map(|row| there.get(&row.name_key)).next()
     };
     let lacking = leaving.iter().filter(|(id, _, _)| earlier(id).is_none());
-    let names: BTreeMap<String, (&str, Option<i64>)> =
-        lacking.map(|(_, name, named_at)| (name_key(name), (name.as_str(), *named_at))).collect();
-    let (ensured, _) = ensure(tx, tenant, client, &names).await?;
+    let names: BTreeMap<(ClientId, String), (&str, Option<i64>)> =
+        lacking.map(|(_, name, named_at)| ((client, name_key(name)), (name.as_str(), *named_at))).collect();
+    let (ensured, _) = ensure(tx, tenant, &names).await?;
     let mut moves: BTreeMap<String, String> = BTreeMap::new();
     for (id, name, _) in &leaving {
-        let ensured = || ensured.get(&name_key(name)).map(|site| site.to_db());
+        let ensured = || ensured.get(&(client, name_key(name))).map(|site| site.to_db());
         if let Some(site) = earlier(id).cloned().or_else(ensured) {
             moves.insert(id.clone(), site);
         }

@@ -5,16 +5,18 @@ use crate::sql::statements;
 statements! {
     // Held, so that nobody merges or removes these sites before the page is written.
     FIND = [
-        "SELECT name_key, site_id FROM rmm_site_mappings WHERE tenant_id = $2 AND organization_id = $3 \
-         AND client_id = $4 AND name_key IN ", {list "$1"}, {engine "" " FOR SHARE"}
+        "SELECT m.organization_id, m.name_key, m.site_id FROM ", {rows "$1" organization_id text, client_id text, name_key text},
+        " AS r JOIN rmm_site_mappings m ON m.tenant_id = $2 + r._z AND m.organization_id = r.organization_id \
+         AND m.client_id = r.client_id AND m.name_key = r.name_key \
+         ORDER BY m.organization_id, m.client_id, m.name_key", {engine "" " FOR SHARE OF m"}
     ];
     // One that is there is written as it is: so it is answered, and held.
     ENSURE = [
         "INSERT INTO client_sites (tenant_id, id, client_id, name, name_key, named_at, created_at) \
-         SELECT CAST($2 AS BIGINT), r.id, $3, r.name, r.name_key, r.named_at, CAST($4 AS BIGINT) FROM ",
-        {rows "$1" id text, name text, name_key text, named_at bigint},
+         SELECT CAST($2 AS BIGINT), r.id, r.client_id, r.name, r.name_key, r.named_at, CAST($3 AS BIGINT) FROM ",
+        {rows "$1" id text, client_id text, name text, name_key text, named_at bigint},
         " AS r WHERE true ON CONFLICT (tenant_id, client_id, name_key) DO UPDATE SET name = client_sites.name \
-         RETURNING id, name_key"
+         RETURNING id, client_id, name_key"
     ];
     ADD = [
         "INSERT INTO rmm_site_mappings (tenant_id, organization_id, client_id, name_key, name, external_id, site_id) \
