@@ -1,11 +1,14 @@
 //! Assets: the machines themselves, ours.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Time,
     device::{DeviceDetail, DeviceFacts, Presence},
     id::{AssetId, ClientId, DeviceId, IntegrationId, OrganizationId, SiteId},
+    source::{Field, FieldSources},
     status::{Status, Thresholds},
 };
 
@@ -44,16 +47,24 @@ pub struct Asset {
     pub thresholds_assumed: bool,
     /// What moves.
     pub presence: Presence,
-    /// Facts of the leading device.
+    /// Facts, completed by the detail; of several sources what they say together.
     pub facts: DeviceFacts,
     /// When the facts last changed.
     pub facts_at: Time,
-    /// Detail of the leading device.
+    /// Detail; of several sources what they say together. Lists leave it out.
     pub detail: Option<DeviceDetail>,
     /// When the detail was looked at.
     pub detail_at: Option<Time>,
-    /// The source.
+    /// The leading source.
     pub source: AssetSource,
+    /// All sources, the leading one first, where there are several; else none.
+    pub sources: Vec<SourceLook>,
+    /// Which device speaks for which field, where there are several.
+    pub speakers: BTreeMap<Field, DeviceId>,
+    /// Which device a person chose to speak for a field.
+    pub field_sources: FieldSources,
+    /// Not seen at any of its RMMs since.
+    pub missing_since: Option<Time>,
     /// When it came into the register.
     pub created_at: Time,
     /// When it last changed.
@@ -83,6 +94,29 @@ pub struct AssetSource {
     pub missing_since: Option<Time>,
     /// Where it went, if that is known.
     pub missing_note: Option<String>,
+}
+
+/// One of several sources of an asset, with its own look.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceLook {
+    /// The source.
+    pub source: AssetSource,
+    /// It leads.
+    pub leads: bool,
+    /// It speaks for status, last seen, user and start.
+    pub is_voice: bool,
+    /// Status by its own look.
+    pub status: Status,
+    /// Time of its last successful look.
+    pub observed_at: Option<Time>,
+    /// The look is older than two of its intervals.
+    pub status_stale: bool,
+    /// What moves.
+    pub presence: Presence,
+    /// When its facts last changed.
+    pub facts_at: Time,
+    /// When its detail was looked at.
+    pub detail_at: Option<Time>,
 }
 
 /// Which assets: all conditions hold at once.
@@ -218,6 +252,28 @@ impl AssetType {
     pub fn from_name(name: &str) -> Option<AssetType> {
         AssetType::ALL.into_iter().find(|kind| kind.name() == name)
     }
+}
+
+/// The lower-case text that search looks through.
+pub fn search_text(facts: &DeviceFacts, external_id: &str, macs: &[String]) -> String {
+    let single = [
+        Some(facts.name.as_str()),
+        facts.serial.as_deref(),
+        facts.make_model.as_deref(),
+        facts.os.as_deref(),
+        facts.wan_ip.as_deref(),
+        facts.description.as_deref(),
+        Some(external_id),
+    ];
+    let lists = facts.lan_ips.iter().chain(macs).map(String::as_str);
+    let mut text = String::with_capacity(256);
+    for part in single.into_iter().flatten().chain(lists) {
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(part);
+    }
+    text.to_lowercase()
 }
 
 /// Serial numbers that makers leave in place of a real one: they identify nothing.

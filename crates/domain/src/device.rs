@@ -160,6 +160,22 @@ pub struct DeviceDetail {
     pub more: BTreeMap<String, Vec<String>>,
 }
 
+impl DeviceDetail {
+    /// What of it [`DeviceFacts::completed`] may fill in; none if there is nothing of that.
+    pub fn completing(&self) -> Option<DeviceDetail> {
+        let part = DeviceDetail {
+            make_model: self.make_model.clone(),
+            serial: self.serial.clone(),
+            cpus: self.cpus.clone(),
+            graphics: self.graphics.clone(),
+            disks: self.disks.clone(),
+            lan_ips: self.lan_ips.clone(),
+            ..DeviceDetail::default()
+        };
+        (part != DeviceDetail::default()).then_some(part)
+    }
+}
+
 impl DeviceFacts {
     /// These facts with what the list lacked filled in from the detail.
     #[must_use]
@@ -177,6 +193,9 @@ impl DeviceFacts {
         }
         if self.disks.is_empty() {
             self.disks.clone_from(&detail.disks);
+        }
+        for (name, values) in &detail.more {
+            self.more.entry(name.clone()).or_insert_with(|| values.clone());
         }
         for address in &detail.lan_ips {
             if !self.lan_ips.contains(address) && self.lan_ips.len() < MAX_LIST {

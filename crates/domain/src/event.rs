@@ -16,6 +16,18 @@ pub mod kind {
     pub const ASSET_MISSING: &str = "asset_missing";
     /// A missing device came back.
     pub const ASSET_RETURNED: &str = "asset_returned";
+    /// One of several RMMs does not list a machine any more.
+    pub const SOURCE_MISSING: &str = "source_missing";
+    /// One of several RMMs lists a machine again.
+    pub const SOURCE_RETURNED: &str = "source_returned";
+    /// Another asset was merged into this one.
+    pub const ASSET_MERGED: &str = "asset_merged";
+    /// This asset was merged into another one.
+    pub const ASSET_MERGED_AWAY: &str = "asset_merged_away";
+    /// An asset that had been merged into this one was split off.
+    pub const ASSET_SPLIT: &str = "asset_split";
+    /// This asset is one of its own again.
+    pub const ASSET_RESTORED: &str = "asset_restored";
     /// Status went from one to another.
     pub const STATUS_CHANGED: &str = "status_changed";
     /// A proposal was made or decided.

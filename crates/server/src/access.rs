@@ -126,7 +126,13 @@ pub(crate) const TABLE: &[(&str, &str, Access)] = &[
     ("GET",    "/api/v1/assets/{id}", READ),
     ("PATCH",  "/api/v1/assets/{id}", WRITE),
     ("GET",    "/api/v1/assets/{id}/history", READ),
+    ("POST",   "/api/v1/assets/{id}/merge", WRITE),
+    ("POST",   "/api/v1/assets/{id}/split", WRITE),
+    ("POST",   "/api/v1/assets/{id}/audit", WRITE),
     ("GET",    "/api/v1/proposals", READ),
+    ("POST",   "/api/v1/proposals/{id}/merge", WRITE),
+    ("POST",   "/api/v1/proposals/{id}/keep-both", WRITE),
+    ("POST",   "/api/v1/proposals/{id}/never-match", WRITE),
     ("POST",   "/api/v1/proposals/{id}/dismiss", WRITE),
     ("GET",    "/api/v1/events", READ),
 ];

@@ -3,6 +3,7 @@
 
 pub(crate) mod account;
 pub(crate) mod asset;
+pub(crate) mod asset_merge;
 pub(crate) mod asset_view;
 pub(crate) mod audit;
 pub(crate) mod client;

@@ -110,7 +110,13 @@ macro_rules! all_routes {
             .routes($one!(api::export::export_assets_json))
             .routes($one!(api::asset::get_asset, api::asset::update_asset))
             .routes($one!(api::asset::list_asset_history))
+            .routes($one!(api::asset_merge::merge_assets))
+            .routes($one!(api::asset_merge::split_asset))
+            .routes($one!(api::asset_merge::audit_asset))
             .routes($one!(api::proposal::list_proposals))
+            .routes($one!(api::proposal::merge_proposal))
+            .routes($one!(api::proposal::keep_both))
+            .routes($one!(api::proposal::never_match))
             .routes($one!(api::proposal::dismiss_proposal))
             .routes($one!(events::get_events))
     };

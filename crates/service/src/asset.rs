@@ -1,26 +1,36 @@
 //! Assets: the register as people read it, and what they may change in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
     Ctx,
     asset::{Asset, AssetFilter, AssetSort, AssetType, Direction},
     auth::Permission,
     client::check_name,
-    device::{DeviceDetail, DeviceFacts, clean_text},
+    device::clean_text,
     event::Event,
-    id::{AssetId, ProposalId},
+    id::{AssetId, DeviceId},
     page::{Page, PageRequest},
+    source::Field,
 };
 use futures::{Stream, stream};
 use serde_json::json;
-use store::asset::AssetColumns;
-pub use store::asset::Proposal;
+use store::{StoreError, asset::AssetColumns};
+pub use store::{
+    merge::Merged,
+    proposal::{Answer, Proposal},
+};
 
 use crate::{
     core::Core,
     error::{Result, ServiceError, named},
 };
+
+mod audit;
+mod identity;
+
+pub use audit::{AuditKind, AuditResult, Audited, Software};
+pub use identity::{MergeChoice, Split};
 
 /// Rows of one step of an export.
 const EXPORT_PAGE: u32 = 1_000;
@@ -34,6 +44,10 @@ pub struct AssetPatch {
     pub asset_type: Option<Option<AssetType>>,
     /// A note.
     pub note: Option<Option<String>>,
+    /// Which of several devices leads.
+    pub leading_device: Option<DeviceId>,
+    /// Which of several devices speaks for a field; none gives the field back to the order of sources.
+    pub field_sources: BTreeMap<Field, Option<DeviceId>>,
 }
 
 /// The use cases of assets.
@@ -60,10 +74,22 @@ impl Assets {
         Ok(self.core.store.tenant(ctx).assets().list(filter, sort, direction, page).await?)
     }
 
-    /// One asset.
+    /// One asset. The id of one that was merged leads to the asset that it is part of, whose id is another.
     pub async fn get(&self, ctx: &Ctx, id: AssetId) -> Result<Asset> {
         ctx.require(Permission::AssetsRead)?;
-        self.core.store.tenant(ctx).assets().get(id).await.map_err(named("asset"))
+        self.get_to_change(ctx, id).await
+    }
+
+    /// The same for whoever may change it.
+    async fn get_to_change(&self, ctx: &Ctx, id: AssetId) -> Result<Asset> {
+        let tenant = self.core.store.tenant(ctx);
+        match tenant.assets().get(id).await {
+            Err(StoreError::NotFound) => match tenant.merges().successor(id).await? {
+                Some(kept) => tenant.assets().get(kept).await.map_err(named("asset")),
+                None => Err(ServiceError::NotFound { what: "asset" }),
+            },
+            found => found.map_err(named("asset")),
+        }
     }
 
     /// All matching assets, in pages of a thousand: nothing is held beyond one page.
@@ -91,6 +117,7 @@ impl Assets {
         ctx.require(Permission::AssetsWrite)?;
         let tenant = self.core.store.tenant(ctx);
         let asset = tenant.assets().get(id).await.map_err(named("asset"))?;
+        let asset = self.lead(ctx, asset, &patch).await?;
         let mut locked: BTreeSet<String> = asset.locked.iter().cloned().collect();
         let mut columns = AssetColumns {
             name: asset.name.clone(),
@@ -113,12 +140,11 @@ impl Assets {
             columns.note = note.as_deref().and_then(clean_text);
         }
         columns.locked = locked.into_iter().collect();
-        let macs = asset.detail.as_ref().map_or(&[][..], |detail| detail.macs.as_slice());
-        let text = search_text(&asset.facts, &asset.source.external_id, macs);
-        columns.search_text = if columns.name == asset.facts.name {
-            text
-        } else {
+        let text = tenant.assets().search_text(id).await?;
+        columns.search_text = if columns.locked.iter().any(|field| field == "name") {
             format!("{} {text}", domain::client::name_key(&columns.name))
+        } else {
+            text
         };
         let fields = changed_by_hand(&asset, &columns);
         if !fields.is_empty() || columns.locked != asset.locked {
@@ -131,7 +157,9 @@ impl Assets {
     pub async fn history(&self, ctx: &Ctx, id: AssetId, page: PageRequest) -> Result<Page<Event>> {
         ctx.require(Permission::AssetsRead)?;
         let tenant = self.core.store.tenant(ctx);
-        tenant.assets().get(id).await.map_err(named("asset"))?;
+        let id = self.get(ctx, id).await?.id;
+        let merged: Vec<AssetId> =
+            tenant.merges().merged_into(id).await?.into_iter().map(|merged| merged.id).collect();
         let before = match page.cursor.as_deref().map(str::parse) {
             None => i64::MAX,
             Some(Ok(before)) => before,
@@ -143,24 +171,12 @@ impl Assets {
                 ));
             }
         };
-        let mut items = tenant.events().of_asset(id, before, page.limit + 1).await?;
+        let mut items = tenant.events().of_asset(id, &merged, before, page.limit + 1).await?;
         let more = items.len() > page.limit as usize;
         items.truncate(page.limit as usize);
         let next_cursor = if more { items.last().map(|event| event.seq.to_string()) } else { None };
-        let total = tenant.events().count_of_asset(id).await?;
+        let total = tenant.events().count_of_asset(id, &merged).await?;
         Ok(Page { items, next_cursor, total })
-    }
-
-    /// Machines that may be the same as another one.
-    pub async fn proposals(&self, ctx: &Ctx, open_only: bool, page: PageRequest) -> Result<Page<Proposal>> {
-        ctx.require(Permission::AssetsRead)?;
-        Ok(self.core.store.tenant(ctx).assets().proposals(open_only, &page).await?)
-    }
-
-    /// A person says: they are two.
-    pub async fn dismiss_proposal(&self, ctx: &Ctx, id: ProposalId) -> Result<()> {
-        ctx.require(Permission::AssetsWrite)?;
-        self.core.store.tenant(ctx).assets().dismiss_proposal(id).await.map_err(named("proposal"))
     }
 }
 
@@ -181,37 +197,4 @@ fn set_lock(locked: &mut BTreeSet<String>, field: &str, set: bool) {
     } else {
         locked.remove(field);
     }
-}
-
-/// The lower-case text that search looks through.
-pub(crate) fn search_text(facts: &DeviceFacts, external_id: &str, macs: &[String]) -> String {
-    let single = [
-        Some(facts.name.as_str()),
-        facts.serial.as_deref(),
-        facts.make_model.as_deref(),
-        facts.os.as_deref(),
-        facts.wan_ip.as_deref(),
-        facts.description.as_deref(),
-        Some(external_id),
-    ];
-    let lists = facts.lan_ips.iter().chain(macs).map(String::as_str);
-    let mut text = String::with_capacity(256);
-    for part in single.into_iter().flatten().chain(lists) {
-        if !text.is_empty() {
-            text.push(' ');
-        }
-        text.push_str(part);
-    }
-    text.to_lowercase()
-}
-
-/// The text after a detail look, if the hardware addresses changed it.
-pub(crate) fn search_text_after(
-    facts: &DeviceFacts,
-    external_id: &str,
-    before: Option<&DeviceDetail>,
-    after: &DeviceDetail,
-) -> Option<String> {
-    let old = before.map_or(&[][..], |detail| detail.macs.as_slice());
-    (old != after.macs.as_slice()).then(|| search_text(facts, external_id, &after.macs))
 }

@@ -139,10 +139,6 @@ impl Core {
         Err(ProviderError::new(ErrorKind::Denied, problem).into())
     }
 
-    #[allow(
-        dead_code,
-        reason = "the way for what people ask of an RMM beside the syncs; its first user comes with audits on demand"
-    )]
     /// Calls the RMM of an integration for `ctx`. If it refuses the token and a new one needs nobody, it is called once
     /// more with that. The caller has checked that the actor may do this: the integration is opened also for somebody who
     /// may see some clients only.

@@ -34,9 +34,11 @@ use crate::{
 
 mod detail_pass;
 mod list_pass;
+mod matching;
 mod missing;
 mod page;
 mod plan;
+mod sources;
 mod walk;
 
 /// A person waits for these; they come before what the schedule asks for.
@@ -281,6 +283,10 @@ impl Handler for RunHandler {
             RunKind::Organizations => list_pass::organizations(&mut work).await,
             RunKind::Devices | RunKind::Presence => list_pass::devices(&mut work).await,
             RunKind::Details => detail_pass::details(&mut work).await,
+        };
+        let result = match result {
+            Ok(()) => matching::look(&mut work).await,
+            stopped => stopped,
         };
         self.settle(job, work, result).await
     }

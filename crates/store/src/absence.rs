@@ -13,7 +13,7 @@ use sqlx::FromRow;
 use crate::{
     Tenant,
     db::args,
-    device::{self, StatusRow},
+    device::{self, StatusRow, sources},
     error::{Result, StoreError},
     event::{self, EventSource, NewEvent, to_json},
     sql::statements,
@@ -52,10 +52,16 @@ statements! {
          updated_at = $3 FROM ", {rows "$1" id text, note text},
         " AS r WHERE rmm_devices.tenant_id = $2 + r._z AND rmm_devices.id = r.id"
     ];
+    ASSETS_NOW = [
+        "SELECT d.id AS device_id, a.id AS asset_id, a.sources, (SELECT COUNT(*) FROM rmm_devices s \
+         WHERE s.tenant_id = a.tenant_id AND s.asset_id = a.id AND s.missing_since IS NULL) AS listed FROM ",
+        {keys "$1"}, " AS r JOIN rmm_devices d ON d.tenant_id = $2 + r._z AND d.id = r.value \
+         JOIN assets a ON a.tenant_id = d.tenant_id AND a.id = d.asset_id"
+    ];
     SWEEP = [
         "UPDATE assets SET status = 'overdue' WHERE tenant_id = $1 AND status = 'offline' AND EXISTS (\
          SELECT 1 FROM device_presence p WHERE p.tenant_id = assets.tenant_id \
-         AND p.device_id = assets.primary_device_id AND p.overdue_at <= $2) RETURNING id, rmm_integration_id"
+         AND p.device_id = assets.presence_device_id AND p.overdue_at <= $2) RETURNING id, rmm_integration_id"
     ];
 }
 
@@ -98,6 +104,32 @@ pub struct Absent {
     pub name: String,
     /// Since when, if this is not the first time.
     pub absent_since: Option<Time>,
+}
+
+/// The asset of a device that was just marked missing.
+#[derive(FromRow)]
+struct NowRow {
+    device_id: String,
+    asset_id: String,
+    sources: i64,
+    /// How many of its devices are still listed.
+    listed: i64,
+}
+
+/// The machine is missing, or one of its RMMs lacks it.
+fn told(absent: &Absent, note: Option<&str>, now: &[NowRow]) -> Option<NewEvent> {
+    let device = absent.device_id.to_db();
+    let row = now.iter().find(|row| row.device_id == device)?;
+    let asset = AssetId::from_db(&row.asset_id).ok()?;
+    let mut data = serde_json::json!({ "since": absent.absent_since, "note": note });
+    if row.sources == 1 {
+        return Some(NewEvent::new(kind::ASSET_MISSING, asset).with(&data));
+    }
+    if let Some(fields) = data.as_object_mut() {
+        fields.insert("device_id".to_owned(), serde_json::json!(absent.device_id));
+    }
+    let kind = if row.listed == 0 { kind::ASSET_MISSING } else { kind::SOURCE_MISSING };
+    Some(NewEvent::new(kind, asset).with(&data))
 }
 
 #[derive(Serialize)]
@@ -177,15 +209,15 @@ impl Absences<'_> {
             .iter()
             .map(|(absent, note)| MissingRow { id: absent.device_id.to_db(), note: note.clone() })
             .collect();
-        let events: Vec<NewEvent> = missing
-            .iter()
-            .map(|(absent, note)| {
-                let data = serde_json::json!({ "since": absent.absent_since, "note": note });
-                NewEvent::new(kind::ASSET_MISSING, absent.asset_id).with(&data)
-            })
-            .collect();
         let mut tx = self.0.whole()?.begin().await?;
         tx.run(&MARK_MISSING, args![to_json(&rows)?, self.0.id, self.0.now]).await?;
+        let devices: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+        let now: Vec<NowRow> = tx.all(&ASSETS_NOW, args![to_json(&devices)?, self.0.id]).await?;
+        let shared = now.iter().filter(|row| row.sources > 1).map(|row| row.asset_id.clone());
+        let settled = sources::settle(&mut tx, self.0, shared).await?;
+        let mut events: Vec<NewEvent> =
+            missing.iter().filter_map(|(absent, note)| told(absent, note.as_deref(), &now)).collect();
+        events.extend(settled);
         let source = EventSource { integration: Some(integration), run: Some(run) };
         event::insert(&mut tx, self.0.id, self.0.now, source, &events).await?;
         tx.commit().await

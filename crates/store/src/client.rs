@@ -16,6 +16,7 @@ use crate::{
     audit::Act,
     cursor::{self, Cursor},
     db::{Tx, args},
+    device::sources,
     error::{Result, StoreError},
     event::{self, EventSource, NewEvent},
     new_id,
@@ -339,7 +340,7 @@ pub(crate) async fn hold_successor(tx: &mut Tx, tenant: &Tenant<'_>, id: ClientI
 pub(crate) async fn recount(tx: &mut Tx, tenant: &Tenant<'_>, client: ClientId) -> Result<()> {
     tx.run(&RECOUNT_CLEAR, args![tenant.id, client.to_db()]).await?;
     tx.run(&RECOUNT, args![tenant.id, client.to_db()]).await?;
-    Ok(())
+    sources::recount(tx, tenant, client).await
 }
 
 /// A count that stopped at [`MAX_COUNT`] + 1.

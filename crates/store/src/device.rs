@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use domain::{
     Time,
     asset::AssetType,
-    device::Presence,
+    device::{DeviceDetail, Presence},
     event::kind,
     id::{AssetId, ClientId, DeviceId, IntegrationId, OrganizationId, SyncRunId, TypedId},
     status::{Status, StatusRule, Thresholds},
@@ -27,9 +27,11 @@ use crate::{
 };
 
 mod rows;
+pub(crate) mod sources;
 mod statements;
 
 pub use crate::site::rmm::Place;
+pub use sources::SharedDevice;
 pub(crate) use statements::ALL;
 
 pub(crate) use rows::StatusRow;
@@ -51,8 +53,12 @@ pub struct Known {
     pub detail_at: Option<Time>,
     /// When the RMM last renewed the detail, as its list said last.
     pub detail_as_of: Option<Time>,
-    /// Hardware addresses from the detail, part of the search text.
-    pub macs: Vec<String>,
+    /// The detail so far: what the list lacks comes from there.
+    pub detail: Option<DeviceDetail>,
+    /// It leads its asset.
+    pub leads: bool,
+    /// Its asset has other devices as well.
+    pub is_shared: bool,
 }
 
 /// The columns of an asset and its device that come from facts.
@@ -125,6 +131,8 @@ pub struct ChangedDevice {
     pub content: Content,
     /// The facts differ from what is stored.
     pub content_changed: bool,
+    /// Its asset has other devices as well: what the asset shows follows from all of them.
+    pub is_shared: bool,
     /// Earliest next detail look; none leaves it as it is.
     pub detail_due_at: Option<Time>,
 }
@@ -175,8 +183,10 @@ pub struct PageWrites {
     pub renewed: Vec<RenewedDetail>,
     /// Moved presences, of new devices too.
     pub presences: Vec<PresenceWrite>,
-    /// Changed statuses of known assets.
+    /// Changed statuses of known assets that have this one device.
     pub statuses: Vec<StatusChange>,
+    /// Devices of assets with several, of which something changes that the asset may show.
+    pub shared: Vec<SharedDevice>,
     /// With the last page: devices of the organization that its whole list lacks.
     pub unlisted: Vec<DeviceId>,
     /// What happened.
@@ -199,7 +209,8 @@ pub struct AccountLook<'a> {
 pub enum Applied {
     /// It is written.
     Written,
-    /// An organization is not synced for the client of the scope any more: nothing was written. Compare again.
+    /// An organization is not synced for the client of the scope any more, or an asset was merged or split meanwhile:
+    /// nothing was written. Compare again.
     Remapped,
 }
 
@@ -228,6 +239,8 @@ struct KnownRow {
     user_is_current: bool,
     offline_minutes: Option<i64>,
     overdue_minutes: Option<i64>,
+    sources: i64,
+    leads: i64,
 }
 
 impl KnownRow {
@@ -240,7 +253,7 @@ impl KnownRow {
             }
             _ => None,
         };
-        let detail = self.detail.as_deref().map(serde_json::from_str::<domain::device::DeviceDetail>);
+        let detail = self.detail.as_deref().map(serde_json::from_str::<DeviceDetail>);
         Ok(Known {
             device: KnownDevice {
                 device_id: DeviceId::from_db(&self.id).map_err(|_| corrupt())?,
@@ -264,7 +277,9 @@ impl KnownRow {
             thresholds,
             detail_at: self.detail_at.map(Time),
             detail_as_of: self.detail_as_of.map(Time),
-            macs: detail.and_then(std::result::Result::ok).map(|d| d.macs).unwrap_or_default(),
+            detail: detail.and_then(std::result::Result::ok),
+            leads: self.leads == 1,
+            is_shared: self.sources > 1,
         })
     }
 }
@@ -325,11 +340,18 @@ impl Devices<'_> {
         }
         let sites = self.sites(&mut tx, writes).await?;
         let mut counts = self.create(&mut tx, scope, writes, &sites).await?;
-        counts.extend(self.change(&mut tx, scope, writes, &sites).await?);
+        let Some(moved) = self.change(&mut tx, scope, writes, &sites).await? else {
+            return Ok(Applied::Remapped);
+        };
+        counts.extend(moved);
         count(&mut tx, self.0, &counts).await?;
         self.renewed(&mut tx, &writes.renewed).await?;
         self.presences(&mut tx, &writes.presences).await?;
-        self.statuses(&mut tx, &writes.statuses).await?;
+        if !self.statuses(&mut tx, &writes.statuses).await?
+            || !sources::write_statuses(&mut tx, self.0, &writes.shared).await?
+        {
+            return Ok(Applied::Remapped);
+        }
         self.payloads(&mut tx, writes).await?;
         if progress.organization_done {
             self.looked(&mut tx, &organizations, &writes.unlisted, scope.observed_at).await?;
@@ -337,7 +359,8 @@ impl Devices<'_> {
         sync_run::progress(&mut tx, self.0, scope.run_id, progress).await?;
         let source = EventSource { integration: Some(scope.integration_id), run: Some(scope.run_id) };
         let mut events = writes.events.clone();
-        events.extend(self.propose_reinstalled(&mut tx, scope, writes).await?);
+        let shared = writes.shared.iter().map(|device| device.asset_id.to_db());
+        events.extend(sources::settle(&mut tx, self.0, shared).await?);
         events.extend(sites.new_at.iter().map(|client| NewEvent::new(kind::CLIENT_CHANGED, *client)));
         event::insert(&mut tx, self.0.id, self.0.now, source, &events).await?;
         tx.commit().await?;
@@ -416,35 +439,56 @@ impl Devices<'_> {
         Ok(created.into_iter().map(row).collect())
     }
 
-    /// Answers how many assets clients got and lost.
+    /// Answers how many assets clients got and lost; none if an asset was merged or split since the page was compared.
     async fn change<'s>(
         &self,
         tx: &mut Tx,
         scope: &'s PageScope,
         writes: &PageWrites,
         sites: &PageSites,
-    ) -> Result<Vec<CountRow<'s>>> {
+    ) -> Result<Option<Vec<CountRow<'s>>>> {
         if writes.changed.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Some(Vec::new()));
+        }
+        let alone: Vec<&ChangedDevice> = writes.changed.iter().filter(|device| !device.is_shared).collect();
+        let Some(counts) = self.change_assets(tx, scope, &alone, sites).await? else { return Ok(None) };
+        let devices: Vec<DeviceRow<'_>> = writes.changed.iter().map(DeviceRow::changed).collect();
+        let columns = args![to_json(&devices)?, self.0.id, self.0.now];
+        let written = tx.run(&sql::UPDATE_DEVICES, columns).await?;
+        let is_whole = written == distinct(writes.changed.iter().map(|device| device.device_id));
+        Ok(is_whole.then_some(counts))
+    }
+
+    /// Assets that have the one device. None if one of them has others by now, or is no more.
+    async fn change_assets<'s>(
+        &self,
+        tx: &mut Tx,
+        scope: &'s PageScope,
+        changed: &[&ChangedDevice],
+        sites: &PageSites,
+    ) -> Result<Option<Vec<CountRow<'s>>>> {
+        if changed.is_empty() {
+            return Ok(Some(Vec::new()));
         }
         let (tenant, now) = (self.0.id, self.0.now);
-        let ids: Vec<String> = writes.changed.iter().map(|d| d.asset_id.to_db()).collect();
+        let ids: Vec<String> = changed.iter().map(|d| d.asset_id.to_db()).collect();
         let ids = to_json(&ids)?;
         unindex_text(tx, self.0, &ids).await?;
-        let assets: Vec<AssetRow<'_>> = writes.changed.iter().map(|d| AssetRow::changed(d, sites)).collect();
+        let assets: Vec<AssetRow<'_>> = changed.iter().map(|d| AssetRow::changed(d, sites)).collect();
         let assets = to_json(&assets)?;
         // Read here and not with the comparison: another organization may have been remapped since.
         let moved: Vec<(String, String)> = tx.all(&sql::OLD_CLIENTS, args![assets.as_str(), tenant]).await?;
-        tx.run(&sql::UPDATE_ASSETS, args![assets, tenant, now]).await?;
+        let written = tx.run(&sql::UPDATE_ASSETS, args![assets, tenant, now]).await?;
+        if written != distinct(changed.iter().map(|device| device.asset_id)) {
+            return Ok(None);
+        }
         index_text(tx, self.0, &ids).await?;
-        let devices: Vec<DeviceRow<'_>> = writes.changed.iter().map(DeviceRow::changed).collect();
-        tx.run(&sql::UPDATE_DEVICES, args![to_json(&devices)?, tenant, now]).await?;
         let mut counts = Vec::new();
         for (from, to) in moved {
             counts.push(CountRow { client_id: from, provider: &scope.provider, n: -1 });
             counts.push(CountRow { client_id: to, provider: &scope.provider, n: 1 });
         }
-        Ok(counts)
+        Ok(Some(counts))
     }
 
     async fn renewed(&self, tx: &mut Tx, renewed: &[RenewedDetail]) -> Result<()> {
@@ -463,15 +507,17 @@ impl Devices<'_> {
         tx.run(&sql::UPSERT_PRESENCE, args![to_json(&rows)?, self.0.id]).await.map(drop)
     }
 
-    async fn statuses(&self, tx: &mut Tx, statuses: &[StatusChange]) -> Result<()> {
+    /// False if one of the assets has several devices by now, or is no more.
+    async fn statuses(&self, tx: &mut Tx, statuses: &[StatusChange]) -> Result<bool> {
         if statuses.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let rows: Vec<StatusRow> =
             statuses.iter().map(|s| StatusRow { id: s.asset_id.to_db(), status: s.status.name() }).collect();
         let rows = to_json(&rows)?;
-        tx.run(&sql::UPDATE_STATUS, args![rows.as_str(), self.0.id]).await?;
-        presence_statuses(tx, self.0, &rows).await
+        let written = tx.run(&sql::UPDATE_STATUS, args![rows.as_str(), self.0.id]).await?;
+        presence_statuses(tx, self.0, &rows).await?;
+        Ok(written == distinct(statuses.iter().map(|change| change.asset_id)))
     }
 
     /// Raw rows travel as one blob with their positions.
@@ -491,38 +537,6 @@ impl Devices<'_> {
         tx.run(&sql::UPSERT_PAYLOADS, args![to_json(&rows)?, self.0.id, blob, self.0.now]).await.map(drop)
     }
 
-    /// A new device with the serial number, or the name at the same client, of one that went silent may be the same
-    /// machine with a reinstalled agent. That is a question for a person, never a merge.
-    async fn propose_reinstalled(
-        &self,
-        tx: &mut Tx,
-        scope: &PageScope,
-        writes: &PageWrites,
-    ) -> Result<Vec<NewEvent>> {
-        if writes.created.is_empty() {
-            return Ok(Vec::new());
-        }
-        let ids: Vec<String> = writes.created.iter().map(|d| d.asset_id.to_db()).collect();
-        let ids = to_json(&ids)?;
-        let mut pairs: Vec<rows::Pair> = Vec::new();
-        for statement in [&sql::SAME_SERIAL, &sql::SAME_NAME] {
-            let columns = args![ids.as_str(), self.0.id, scope.integration_id.to_db()];
-            pairs.extend(tx.all::<rows::Pair>(statement, columns).await?);
-        }
-        if pairs.is_empty() {
-            return Ok(Vec::new());
-        }
-        let proposals: Vec<rows::ProposalRow> =
-            pairs.into_iter().map(|pair| rows::ProposalRow::new(pair, self.0.now)).collect();
-        let columns = args![to_json(&proposals)?, self.0.id, self.0.now];
-        let proposed: Vec<(String, String)> = tx.all(&sql::PROPOSE, columns).await?;
-        Ok(proposed
-            .iter()
-            .filter_map(|(id, _)| domain::id::ProposalId::from_db(id).ok())
-            .map(|id| NewEvent::new(kind::PROPOSAL_CHANGED, id))
-            .collect())
-    }
-
     /// The stored row of the provider, as it came.
     pub async fn payload(&self, id: DeviceId) -> Result<String> {
         let (packed,): (Vec<u8>,) = self.0.whole()?.one(&sql::PAYLOAD, args![self.0.id, id.to_db()]).await?;
@@ -537,6 +551,10 @@ impl Devices<'_> {
             self.0.whole()?.one(&sql::COUNT_PRESENT, args![self.0.id, integration.to_db()]).await?;
         Ok(u64::try_from(n).unwrap_or(0))
     }
+}
+
+fn distinct<T: Ord>(ids: impl Iterator<Item = T>) -> u64 {
+    ids.collect::<std::collections::BTreeSet<T>>().len() as u64
 }
 
 /// Brings the text index up to the rows of these assets; on PostgreSQL the index follows by itself.

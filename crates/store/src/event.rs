@@ -37,14 +37,19 @@ statements! {
     SINCE_WITHIN = [
         "SELECT seq, at, kind, subject_id, integration_id, data, CAST(CASE substr(subject_id, 1, 4) \
          WHEN 'ast_' THEN CASE WHEN EXISTS (SELECT 1 FROM assets a WHERE a.tenant_id = events.tenant_id \
-             AND a.id = substr(events.subject_id, 5) AND ", {within "$4" "a.client_id"}, ") THEN 1 ELSE 0 END \
+             AND a.id = substr(events.subject_id, 5) AND ", {within "$4" "a.client_id"}, ") \
+             OR EXISTS (SELECT 1 FROM asset_merges g JOIN assets a ON a.tenant_id = g.tenant_id \
+             AND a.id = g.kept_asset_id WHERE g.tenant_id = events.tenant_id \
+             AND g.asset_id = substr(events.subject_id, 5) AND ", {within "$4" "a.client_id"}, ") THEN 1 ELSE 0 END \
          WHEN 'cli_' THEN CASE WHEN ", {within "$4" "substr(events.subject_id, 5)"}, " THEN 1 ELSE 0 END \
          WHEN 'org_' THEN CASE WHEN EXISTS (SELECT 1 FROM rmm_organization_mappings o \
              WHERE o.tenant_id = events.tenant_id AND o.id = substr(events.subject_id, 5) AND ",
         {within "$4" "o.client_id"}, ") THEN 1 ELSE 0 END \
          WHEN 'pro_' THEN CASE WHEN EXISTS (SELECT 1 FROM asset_proposals p \
-             JOIN assets a ON a.tenant_id = p.tenant_id AND a.id = p.asset_id \
-             JOIN assets b ON b.tenant_id = p.tenant_id AND b.id = p.other_asset_id \
+             JOIN rmm_devices d ON d.tenant_id = p.tenant_id AND d.id = p.device_id \
+             JOIN rmm_devices o ON o.tenant_id = p.tenant_id AND o.id = p.other_device_id \
+             JOIN assets a ON a.tenant_id = p.tenant_id AND a.id = d.asset_id \
+             JOIN assets b ON b.tenant_id = p.tenant_id AND b.id = o.asset_id \
              WHERE p.tenant_id = events.tenant_id AND p.id = substr(events.subject_id, 5) AND ",
         {within "$4" "a.client_id"}, " AND ", {within "$4" "b.client_id"}, ") THEN 1 ELSE 0 END \
          ELSE 0 END AS BIGINT) AS is_inside \
@@ -52,12 +57,13 @@ statements! {
     ];
     CLIENT_OF_ASSET = ["SELECT client_id, id FROM assets WHERE tenant_id = $1 AND id = $2"];
     LAST = ["SELECT CAST(COALESCE(MAX(seq), 0) AS BIGINT) FROM events WHERE tenant_id = $1"];
-    COUNT_OF_SUBJECT = [
-        "SELECT COUNT(*) FROM (SELECT 1 FROM events WHERE tenant_id = $1 AND subject_id = $2 LIMIT 1001) AS found"
+    COUNT_OF_SUBJECTS = [
+        "SELECT COUNT(*) FROM (SELECT 1 FROM events WHERE tenant_id = $1 AND subject_id IN ", {list "$2"},
+        " LIMIT 1001) AS found"
     ];
-    OF_SUBJECT = [
-        "SELECT seq, at, kind, subject_id, integration_id, data FROM events \
-         WHERE tenant_id = $1 AND subject_id = $2 AND seq < $3 ORDER BY seq DESC LIMIT $4"
+    OF_SUBJECTS = [
+        "SELECT seq, at, kind, subject_id, integration_id, data FROM events WHERE tenant_id = $1 AND subject_id IN ",
+        {list "$2"}, " AND seq < $3 ORDER BY seq DESC LIMIT $4"
     ];
 }
 
@@ -153,6 +159,10 @@ impl EventRow {
     }
 }
 
+fn subjects(asset: AssetId, merged: &[AssetId]) -> Result<String> {
+    to_json(&std::iter::once(&asset).chain(merged).map(ToString::to_string).collect::<Vec<_>>())
+}
+
 /// Events of a row, and whether it is inside.
 #[derive(FromRow)]
 struct InsideRow {
@@ -210,19 +220,25 @@ impl Events<'_> {
         Ok(self.0.db().one::<(i64,)>(&LAST, args![self.0.id]).await?.0)
     }
 
-    /// How many events an asset has, counted up to a thousand.
-    pub async fn count_of_asset(&self, asset: AssetId) -> Result<Total> {
+    /// How many events an asset has, counted up to a thousand; those of the assets that are part of it are its own.
+    pub async fn count_of_asset(&self, asset: AssetId, merged: &[AssetId]) -> Result<Total> {
         self.check(asset).await?;
-        let values = args![self.0.id, asset.to_string()];
-        let (n,): (i64,) = self.0.db().one(&COUNT_OF_SUBJECT, values).await?;
+        let values = args![self.0.id, subjects(asset, merged)?];
+        let (n,): (i64,) = self.0.db().one(&COUNT_OF_SUBJECTS, values).await?;
         Ok(bounded_total(n))
     }
 
-    /// Events of an asset before `seq`, newest first.
-    pub async fn of_asset(&self, asset: AssetId, before: i64, limit: u32) -> Result<Vec<Event>> {
+    /// Events of an asset, and of the assets that are part of it, before `seq`, newest first.
+    pub async fn of_asset(
+        &self,
+        asset: AssetId,
+        merged: &[AssetId],
+        before: i64,
+        limit: u32,
+    ) -> Result<Vec<Event>> {
         self.check(asset).await?;
-        let values = args![self.0.id, asset.to_string(), before, limit];
-        let rows: Vec<EventRow> = self.0.db().all(&OF_SUBJECT, values).await?;
+        let values = args![self.0.id, subjects(asset, merged)?, before, limit];
+        let rows: Vec<EventRow> = self.0.db().all(&OF_SUBJECTS, values).await?;
         Ok(rows.into_iter().map(|row| row.into_event(&self.0.clients)).collect())
     }
 

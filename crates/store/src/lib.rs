@@ -25,9 +25,11 @@ pub mod integration;
 pub mod isolation;
 pub mod job;
 pub mod look;
+pub mod merge;
 pub mod organization;
 pub mod people;
 pub mod presence;
+pub mod proposal;
 pub mod schedule;
 mod scope;
 pub mod secret;
@@ -178,8 +180,12 @@ groups! {
     events -> event::Events<'_>;
     /// Integrations.
     integrations -> integration::Integrations<'_>;
+    /// Merges and splits of assets.
+    merges -> merge::Merges<'_>;
     /// Organizations and mappings.
     organizations -> organization::Organizations<'_>;
+    /// Questions whether two are one.
+    proposals -> proposal::Proposals<'_>;
     /// Sites of clients.
     sites -> site::Sites<'_>;
     /// Sync runs.

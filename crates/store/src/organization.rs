@@ -414,6 +414,12 @@ impl Organizations<'_> {
         })
     }
 
+    /// The client that an organization is mapped to, for what the caller has seen already.
+    pub async fn owner(&self, id: OrganizationId) -> Result<Option<ClientId>> {
+        let row: MappingRow = self.0.db().one(&MAPPING, args![self.0.id, id.to_db()]).await?;
+        Ok(row.into_mapping()?.client_id)
+    }
+
     /// Back to what it was before the last change. A client that was merged since is the one it was merged into.
     pub async fn undo(&self, id: OrganizationId) -> Result<Undone> {
         let mut tx = self.0.db().begin().await?;

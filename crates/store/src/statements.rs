@@ -3,7 +3,7 @@
 pub use crate::sql::Sql;
 use crate::{
     absence, asset, audit, budget, client, copy, detail, device, event, gateway, integration, isolation, job,
-    look, organization, people, presence, schedule, secret, site, sync_run,
+    look, merge, organization, people, presence, proposal, schedule, secret, site, sync_run,
 };
 
 /// Every statement of the crate, with its name.
@@ -17,13 +17,17 @@ pub fn all() -> Vec<(&'static str, &'static Sql)> {
         asset::QUERY_STATEMENTS,
         asset::AROUND_STATEMENTS,
         budget::ALL,
+        asset::SHARED_STATEMENTS,
         client::ALL,
         detail::ALL,
         device::ALL,
+        device::sources::ALL,
         event::ALL,
         integration::ALL,
         isolation::ALL,
+        merge::ALL,
         organization::ALL,
+        proposal::ALL,
         site::ALL,
         site::statements::ALL,
         sync_run::ALL,

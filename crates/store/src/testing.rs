@@ -81,6 +81,31 @@ pub async fn tamper(store: &Store, statement: &str) {
     assert!(changed.expect("the statement runs") > 0, "nothing was changed by {statement}");
 }
 
+/// All rows of a table as text, sorted, without these columns.
+/// `store` is one without isolation, see [`TestStore::without_isolation`].
+pub async fn rows(store: &Store, table: &str, without: &[&str]) -> Vec<String> {
+    let list = match store.engine() {
+        Engine::Sqlite => format!("SELECT name FROM pragma_table_info('{table}')"),
+        Engine::Postgres => {
+            format!(
+                "SELECT CAST(column_name AS TEXT) FROM information_schema.columns WHERE table_name = '{table}'"
+            )
+        }
+    };
+    let columns: Vec<(String,)> = store.db.all(Text::Composed(list), Vec::new()).await.expect("columns");
+    let shown: Vec<String> = columns
+        .into_iter()
+        .map(|(name,)| name)
+        .filter(|name| !without.contains(&name.as_str()))
+        .map(|name| format!("'{name}=' || COALESCE(CAST({name} AS TEXT), 'null')"))
+        .collect();
+    let text = format!("SELECT {} FROM {table} ORDER BY 1", shown.join(" || ' ' || "));
+    let rows: Vec<(String,)> = store.db.all(Text::Composed(text), Vec::new()).await.expect("rows");
+    let mut rows: Vec<String> = rows.into_iter().map(|(row,)| row).collect();
+    rows.sort();
+    rows
+}
+
 /// Brings site mappings to what the migration that made them left: forgets all and runs its last statement again.
 pub async fn migrate_sites_again(store: &Store) {
     let migration = match store.engine() {

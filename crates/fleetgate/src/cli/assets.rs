@@ -3,6 +3,8 @@
 pub(crate) mod download;
 mod filter;
 mod history;
+mod identity;
+mod look;
 mod show;
 
 use std::path::PathBuf;
@@ -10,7 +12,11 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 
-use self::filter::{FilterArgs, TypeName};
+use self::{
+    filter::{FilterArgs, TypeName},
+    identity::{MergeArgs, SplitArgs},
+    look::LookArgs,
+};
 use super::{Session, clock, exit::Exit, failure::Failure, resolve};
 use crate::{
     api_client::{Paging, Query},
@@ -59,15 +65,27 @@ pub(crate) enum Command {
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// List machines that may be the same.
+    /// Read from the RMM now what it knows of one; hardware and network unless said otherwise.
+    Audit(LookArgs),
+    /// List machines that may be the same, with the evidence.
     Proposals {
         /// How much.
         #[command(flatten)]
         paging: Paging,
     },
-    /// Say that a proposal is wrong: they are two machines.
-    Dismiss {
-        /// Id of the proposal.
+    /// Make two machines one. The older one stays unless `--keep` says otherwise.
+    Merge(MergeArgs),
+    /// Undo a merge: the other machine is there again, under its own id.
+    Split(SplitArgs),
+    /// Answer a proposal: they are two. It is asked again only if the evidence becomes stronger.
+    #[command(alias = "dismiss")]
+    KeepBoth {
+        /// Id of the proposal, or name of one of its machines.
+        proposal: String,
+    },
+    /// Answer a proposal: they are two, and nobody is to ask again.
+    NeverMatch {
+        /// Id of the proposal, or name of one of its machines.
         proposal: String,
     },
 }
@@ -98,6 +116,12 @@ pub(crate) struct EditArgs {
     /// Give a field back to the RMM, or remove the note. May be repeated.
     #[arg(long, value_enum, value_name = "FIELD")]
     reset: Vec<Field>,
+    /// Which of several sources leads: name of the integration, or id of the device.
+    #[arg(long, value_name = "SOURCE")]
+    lead: Option<String>,
+    /// Which of several sources speaks for a field, as `serial=Main RMM`; `serial=` gives it back. May be repeated.
+    #[arg(long, value_name = "FIELD=SOURCE")]
+    speaks: Vec<String>,
 }
 
 /// A field that people may set.
@@ -127,10 +151,17 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Fai
             let response = session.client.download(&[path], &query).await?;
             download::save(response, output.as_deref(), session).await?;
         }
-        Command::Proposals { paging } => proposals(&paging, session).await?,
-        Command::Dismiss { proposal } => {
-            let answer = session.client.post(&["proposals", &proposal, "dismiss"], &json!({})).await?;
-            session.print_one(&answer, |_| session.output.line("Dismissed: they are two machines."))?;
+        Command::Audit(args) => return look::run(args, session).await,
+        Command::Proposals { paging } => identity::proposals(&paging, session).await?,
+        Command::Merge(args) => identity::merge(args, session).await?,
+        Command::Split(args) => identity::split(args, session).await?,
+        Command::KeepBoth { proposal } => {
+            let said = "They stay two machines. It is asked again only if the evidence becomes stronger.";
+            identity::answer(&proposal, "keep-both", said, session).await?;
+        }
+        Command::NeverMatch { proposal } => {
+            let said = "They are two machines. It will not be asked again.";
+            identity::answer(&proposal, "never-match", said, session).await?;
         }
     }
     Ok(Exit::Ok)
@@ -178,7 +209,10 @@ fn status(asset: &Value) -> String {
     if is_true(asset, "stale") {
         status.push_str(" (stale)");
     }
-    if find(asset, "missing_since|source.missing_since").is_some() {
+    // A machine that another RMM still lists is not missing.
+    let missing =
+        if find(asset, "sources").is_some() { "missing_since" } else { "missing_since|source.missing_since" };
+    if find(asset, missing).is_some() {
         status.push_str(" (missing)");
     }
     status
@@ -191,14 +225,19 @@ async fn show(wanted: &str, session: &Session) -> Result<(), Failure> {
 }
 
 async fn edit(args: EditArgs, session: &Session) -> Result<(), Failure> {
-    let body = changes(&args)?;
+    let mut body = changes(&args)?;
     let id = resolve::asset(&session.client, &args.asset).await?;
+    if args.chooses_sources() {
+        let asset = session.client.get(&["assets", &id], &Query::new()).await?.value;
+        args.add_sources(&asset, &mut body)?;
+    }
+    let body = Value::Object(body);
     let answer = session.client.patch(&["assets", &id], &body).await?;
     session.print_one(&answer, |asset| show::print(asset, session))
 }
 
 /// The changed fields; null gives one back.
-fn changes(args: &EditArgs) -> Result<Value, Failure> {
+fn changes(args: &EditArgs) -> Result<Map<String, Value>, Failure> {
     let mut body = Map::new();
     body.extend(args.name.iter().map(|name| ("name".to_owned(), json!(name))));
     body.extend(args.asset_type.iter().map(|name| ("asset_type".to_owned(), json!(name.wire()))));
@@ -213,38 +252,40 @@ fn changes(args: &EditArgs) -> Result<Value, Failure> {
             return Err(Failure::usage(format!("`{name}` is both set and reset")));
         }
     }
-    if body.is_empty() {
-        return Err(
-            Failure::usage("nothing to change was given").advise("Give --name, --type, --note or --reset.")
-        );
+    if body.is_empty() && !args.chooses_sources() {
+        return Err(Failure::usage("nothing to change was given")
+            .advise("Give --name, --type, --note, --reset, --lead or --speaks."));
     }
-    Ok(Value::Object(body))
+    Ok(body)
 }
 
-async fn proposals(paging: &Paging, session: &Session) -> Result<(), Failure> {
-    let listed = session.client.list(&["proposals"], &vec![("state", "open".to_owned())], paging).await?;
-    let now = clock::now();
-    session.print_list(
-        &listed,
-        &[
-            name("Machine", 0),
-            name("May be the same as", 0),
-            text("Why", 1),
-            whole("Score", 2),
-            whole("Found", 3),
-            whole("Proposal", 0),
-        ],
-        |proposal| {
-            vec![
-                shown(proposal, "asset_name|asset_id"),
-                shown(proposal, "other_asset_name|other_asset_id"),
-                shown(proposal, "reason").replace('_', " "),
-                shown(proposal, "score"),
-                ago(proposal, "created_at", now),
-                shown(proposal, "id"),
-            ]
-        },
-    )
+impl EditArgs {
+    fn chooses_sources(&self) -> bool {
+        self.lead.is_some() || !self.speaks.is_empty()
+    }
+
+    /// Who leads and who speaks, by the ids of devices.
+    fn add_sources(&self, asset: &Value, body: &mut Map<String, Value>) -> Result<(), Failure> {
+        if let Some(lead) = &self.lead {
+            body.insert("leading_device".to_owned(), json!(identity::source(asset, Some(lead))?));
+        }
+        let mut chosen = Map::new();
+        for word in &self.speaks {
+            let Some((field, source)) = word.split_once('=') else {
+                let failure = Failure::usage(format!("`{word}` names no source"));
+                return Err(failure.advise("Write it as FIELD=SOURCE, for example serial=\"Main RMM\"."));
+            };
+            let device = match source.trim() {
+                "" => Value::Null,
+                source => json!(identity::source(asset, Some(source))?),
+            };
+            chosen.insert(field.trim().to_owned(), device);
+        }
+        if !chosen.is_empty() {
+            body.insert("field_sources".to_owned(), Value::Object(chosen));
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -252,13 +293,21 @@ mod tests {
     use super::*;
 
     fn args(name: Option<&str>, reset: Vec<Field>) -> EditArgs {
-        EditArgs { asset: "a".to_owned(), name: name.map(str::to_owned), asset_type: None, note: None, reset }
+        EditArgs {
+            asset: "a".to_owned(),
+            name: name.map(str::to_owned),
+            asset_type: None,
+            note: None,
+            reset,
+            lead: None,
+            speaks: Vec::new(),
+        }
     }
 
     #[test]
     fn a_reset_field_is_null_and_an_untouched_one_is_not_sent() {
         let body = changes(&args(Some("PC-1"), vec![Field::Note])).unwrap();
-        assert_eq!(body, json!({ "name": "PC-1", "note": null }));
+        assert_eq!(Value::Object(body), json!({ "name": "PC-1", "note": null }));
         assert_eq!(changes(&args(None, Vec::new())).unwrap_err().exit, Exit::Usage);
         assert_eq!(changes(&args(Some("x"), vec![Field::Name])).unwrap_err().exit, Exit::Usage);
     }
@@ -269,5 +318,8 @@ mod tests {
         assert_eq!(status(&asset), "online (old) (missing)");
         let silent = json!({ "status": "overdue", "stale": true });
         assert_eq!(status(&silent), "overdue (stale)");
+        let seen_elsewhere = json!({ "status": "online", "missing_since": null, "sources": [{}, {}],
+            "source": { "missing_since": "x" } });
+        assert_eq!(status(&seen_elsewhere), "online");
     }
 }

@@ -205,6 +205,21 @@ pub(super) async fn asset(client: &ApiClient, wanted: &str) -> Result<String, Fa
     Ok(pick("asset", wanted, candidates(&listed.items, "client.name"))?.id)
 }
 
+/// An open proposal by id, or by the name of one of its machines.
+pub(super) async fn proposal(client: &ApiClient, wanted: &str) -> Result<String, Failure> {
+    if is_id(wanted, "pro") {
+        return Ok(wanted.to_owned());
+    }
+    let listed = client.list(&["proposals"], &vec![("state", "open".to_owned())], &Paging::ALL).await?;
+    let key = name_key(wanted);
+    let named = |item: &Value| {
+        let names = ["asset_name", "other_asset_name"].map(|path| shown(item, path));
+        let name = names.iter().find(|name| name_key(name) == key).unwrap_or(&names[0]);
+        Candidate { id: shown(item, "id"), name: name.clone(), hint: shown(item, "reason") }
+    };
+    Ok(pick("open proposal", wanted, listed.items.iter().map(named).collect())?.id)
+}
+
 /// The provider descriptor of this id.
 pub(super) fn provider<'a>(providers: &'a [Value], wanted: &str) -> Result<&'a Value, Failure> {
     let found = providers.iter().find(|provider| text(provider, "id") == Some(wanted));

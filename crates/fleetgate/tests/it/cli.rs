@@ -259,6 +259,8 @@ async fn moves_reinstallations_and_ended_sign_ins_are_told_plainly() {
     assert!(moved.contains(&told) && !moved.contains("cli_") && !moved.contains("org_"), "{moved}");
 
     control.reinstall(&agent.agent_id).unwrap();
+    // The old one falls silent.
+    control.advance(700);
     shell.typed(&["sync", "devices", NAME]).ends_with(0);
     let proposals = shell.typed(&["assets", "proposals"]).ends_with(0);
     let mut lines = proposals.out.lines();
@@ -266,9 +268,34 @@ async fn moves_reinstallations_and_ended_sign_ins_are_told_plainly() {
     let (name, id) = (header.find("Machine").unwrap(), header.find("Proposal").unwrap());
     let row = lines.find(|line| line.contains(&agent.hostname)).unwrap();
     assert!(row[name..].starts_with(&agent.hostname) && row[id..].starts_with("pro_"), "{}", proposals.out);
-    shell.typed(&["assets", "dismiss", row[id..].trim()]).ends_with(0);
+    let proposal = row[id..].trim();
+    let why = header.find("Evidence").unwrap();
+    assert!(row[why..].starts_with("same "), "{}", proposals.out);
+    shell.typed(&["assets", "keep-both", proposal]).ends_with(0);
+    check_one_machine(&shell, proposal);
 
     check_code_needed(&shell, &rmm.accounts().username);
+}
+
+/// Merged by the proposal, looked at, told, and split again.
+fn check_one_machine(shell: &Shell<'_>, proposal: &str) {
+    let merged = shell.typed(&["assets", "merge", proposal, "--yes"]).ends_with(0);
+    assert!(merged.out.contains("Merged into it") && merged.out.contains("Speaks"), "{}", merged.out);
+    let kept = shell.typed(&["assets", "merge", proposal, "--yes", "--json"]).ends_with(5);
+    assert!(kept.err.contains("already_merged"), "{}", kept.err);
+    let id = merged.out.lines().find(|line| line.starts_with("Id ")).unwrap();
+    let id = id.split_whitespace().last().unwrap().to_owned();
+    let looked = shell.typed(&["assets", "audit", &id, "--software"]);
+    assert!(looked.out.contains("software: not read: none of the RMMs"), "{}", looked.out);
+    let told = shell.typed(&["assets", "history", &id]).ends_with(0);
+    assert!(told.out.contains("asset merged"), "{}", told.out);
+    let none = shell.typed(&["assets", "merge", &id, "--yes"]);
+    assert!(none.err.contains("with which machine?"), "{}", none.err);
+    let split = shell.typed(&["assets", "split", &id]).ends_with(0);
+    assert!(split.out.contains("is a machine of its own again"), "{}", split.out);
+    let one = shell.typed(&["assets", "split", &id]);
+    assert!(one.err.contains("has one source: nothing was merged into it"), "{}", one.err);
+    shell.typed(&["assets", "never-match", proposal]).ends_with(0);
 }
 
 /// The RMM asks for a code that nobody gave: the command that gives it is told, and no end of a token that is dead.

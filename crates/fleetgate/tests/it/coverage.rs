@@ -76,6 +76,10 @@ impl Operation {
             "change_organization" => json!({ "auto_sync": true }),
             "merge_client" => json!({ "into": client }),
             "merge_site" => json!({ "into": site }),
+            "merge_assets" => json!({ "other": unknown("ast") }),
+            "merge_proposal" => json!({}),
+            "split_asset" => json!({ "device_id": unknown("dev") }),
+            "audit_asset" => json!({ "kinds": ["software"] }),
             "reconnect_integration" => json!({ "fields": {} }),
             "set_user_password" => json!({ "password": "no longer theirs" }),
             "create_site" | "rename_client" | "rename_passkey" | "rename_site" | "update_integration"
@@ -318,6 +322,8 @@ mod another_tenants_data_is_not_there {
         assert_eq!(ours.sync(integration, "devices", false).await["state"], "succeeded");
         let agent = rmm.control().agents(None).into_iter().find(|agent| agent.answers).unwrap();
         rmm.control().reinstall(&agent.agent_id).unwrap();
+        // The old one falls silent.
+        rmm.control().advance(700);
         assert_eq!(ours.sync(integration, "devices", false).await["counts"]["created"], 1);
         let night = json!({ "name": "Night shift", "permissions": ["assets:read"] });
         ours.post("/roles", &night).await.is(201);
@@ -538,6 +544,8 @@ mod what_is_outside_a_limit_is_not_there {
             let agents = rmm.control().agents(Some(client));
             let agent = agents.into_iter().find(|agent| agent.answers).unwrap();
             rmm.control().reinstall(&agent.agent_id).unwrap();
+            // The old one falls silent.
+            rmm.control().advance(700);
         }
         all.sync(&connected.integration, "devices", false).await;
         let clients = clients_with_proposals(all).await;
@@ -632,7 +640,8 @@ mod what_is_outside_a_limit_is_not_there {
     /// What is inside is there: read, changed, or refused with what to do.
     async fn check_inside(bob: &Api, operation: &Operation, inside: &Things) {
         let collection = collection(operation);
-        let merges = ["merge_client", "merge_site"].contains(&operation.id.as_str());
+        let merges =
+            ["merge_client", "merge_site", "merge_assets", "merge_proposal"].contains(&operation.id.as_str());
         if OF_PEOPLE.contains(&collection) || SPANNING.contains(&collection) || merges {
             return;
         }
@@ -735,6 +744,11 @@ mod what_is_outside_a_limit_is_not_there {
             real.problem(404, "not_found");
             assert_eq!(real.without_request_id(), nothing.without_request_id(), "{path}");
         }
+        let merge = format!("/assets/{}/merge", inside["assets"]);
+        let real = bob.post(&merge, &json!({ "other": outside["assets"] })).await;
+        let nothing = bob.post(&merge, &json!({ "other": unknown("ast") })).await;
+        real.problem(404, "not_found");
+        assert_eq!(real.without_request_id(), nothing.without_request_id());
         let accept = json!({ "min_score": 1, "auto_sync": true, "create_missing": true });
         let accepted = bob.post("/organizations/accept-suggestions", &accept).await.is(200);
         assert_eq!(accepted, json!({ "mapped": 0, "created": 0, "skipped": 0 }));

@@ -59,6 +59,8 @@ async fn answers_are_as_documented() {
     api.sync(integration, "devices", false).await;
     let agent = rmm.control().agents(None).into_iter().find(|agent| agent.answers).unwrap();
     rmm.control().reinstall(&agent.agent_id).unwrap();
+    // The old one falls silent.
+    rmm.control().advance(700);
     let run = api.sync(integration, "devices", true).await;
     api.sync(integration, "devices", false).await;
     api.sync(integration, "details", false).await;
@@ -202,7 +204,38 @@ async fn check_writes(checked: &Checked<'_>) {
     let made = checked.good("POST", &format!("{V1}/tokens"), "", Some(token)).await;
     checked.good("DELETE", &format!("{V1}/tokens/{{id}}"), made["token"]["id"].as_str().unwrap(), None).await;
     let proposal = first(checked, "proposals").await;
-    checked.good("POST", &format!("{V1}/proposals/{{id}}/dismiss"), &proposal, None).await;
+    for answer in ["dismiss", "keep-both", "never-match"] {
+        checked.good("POST", &format!("{V1}/proposals/{{id}}/{answer}"), &proposal, None).await;
+    }
+    check_one_machine(checked, &proposal).await;
+}
+
+/// A merge, a look and a split; each answer is as documented.
+async fn check_one_machine(checked: &Checked<'_>, proposal: &str) {
+    let merge = format!("{V1}/proposals/{{id}}/merge");
+    let kept = checked.good("POST", &merge, proposal, Some(json!({}))).await;
+    assert_eq!(kept["sources"].as_array().unwrap().len(), 2, "{kept}");
+    checked.call("POST", &merge, proposal, Some(json!({}))).await.problem(409, "already_merged");
+    let (id, gone) = (kept["id"].as_str().unwrap(), kept["merged"][0]["id"].as_str().unwrap());
+    let one = format!("{V1}/assets/{{id}}");
+    let led = checked.good("GET", &one, gone, None).await;
+    assert_eq!((&led["id"], &led["redirected_from"]), (&kept["id"], &json!(gone)));
+    let other = kept["sources"][1]["device_id"].clone();
+    let choice = json!({ "field_sources": { "name": other }, "leading_device": kept["source"]["device_id"] });
+    checked.good("PATCH", &one, id, Some(choice)).await;
+    checked.good("PATCH", &one, id, Some(json!({ "field_sources": { "name": null } }))).await;
+    let unknown = json!({ "field_sources": { "colour": other } });
+    checked.call("PATCH", &one, id, Some(unknown)).await.problem(422, "field_unknown");
+    let look = json!({ "kinds": ["hardware", "software"] });
+    let found = checked.good("POST", &format!("{one}/audit"), id, Some(look)).await;
+    assert_eq!(found["results"].as_array().unwrap().len(), 2, "{found}");
+    let split = format!("{one}/split");
+    let own = json!({ "device_id": kept["source"]["device_id"] });
+    checked.call("POST", &split, id, Some(own)).await.problem(409, "own_device");
+    let apart = checked.good("POST", &split, id, Some(json!({ "device_id": other }))).await;
+    assert_eq!(apart["restored"]["id"], gone);
+    let again = checked.good("POST", &format!("{one}/merge"), id, Some(json!({ "other": gone }))).await;
+    assert_eq!(again["id"], id);
 }
 
 async fn check_sites(checked: &Checked<'_>, client: &str) {

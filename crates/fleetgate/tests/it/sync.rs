@@ -378,6 +378,8 @@ async fn check_reinstall(api: &Api, rmm: &Rmm, integration: &str) {
     let before = api.get("/proposals").await["total"].as_u64().unwrap();
     let agent = rmm.control().agents(None).into_iter().find(|agent| agent.answers).unwrap();
     rmm.control().reinstall(&agent.agent_id).unwrap();
+    // The old one falls silent.
+    rmm.control().advance(700);
     let run = api.sync(integration, "devices", false).await;
     assert_eq!(run["counts"]["created"], 1, "{run}");
     let proposals = api.all("/proposals?state=open", 3).await;

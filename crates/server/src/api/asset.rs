@@ -1,9 +1,11 @@
 //! Assets: list, one, change, history.
 
+use std::collections::BTreeMap;
+
 use axum::{Json as Answer, extract::State};
-use domain::asset::AssetFilter;
+use domain::{asset::AssetFilter, source::Field};
 use serde::{Deserialize, Serialize};
-use service::asset::AssetPatch;
+use service::{ServiceError, asset::AssetPatch};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
@@ -25,9 +27,9 @@ pub(crate) struct AssetQuery {
     client_id: Option<wire::ClientId>,
     /// At this site.
     site_id: Option<wire::SiteId>,
-    /// From this RMM.
+    /// From this RMM, by any of its sources.
     provider: Option<String>,
-    /// From this integration.
+    /// From this integration, by any of its sources.
     integration_id: Option<wire::IntegrationId>,
     /// Of this type.
     #[serde(rename = "type")]
@@ -44,7 +46,7 @@ pub(crate) struct AssetQuery {
     os: Option<String>,
     /// Waits for a restart.
     needs_reboot: Option<bool>,
-    /// Not listed at the RMM any more.
+    /// Not listed at any of its RMMs any more.
     missing: Option<bool>,
     /// The order; a leading `-` turns it round.
     sort: Option<wire::AssetOrder>,
@@ -101,6 +103,8 @@ pub(crate) async fn list_assets(
 }
 
 /// One asset with source and age of every field
+///
+/// The id of an asset that was merged leads to the one that it is part of now; `redirected_from` says so.
 #[utoipa::path(
     get, path = "/api/v1/assets/{id}", tag = "assets", params(("id" = wire::AssetId, Path)),
     responses((status = 200, description = "The asset", body = AssetDetail))
@@ -110,7 +114,25 @@ pub(crate) async fn get_asset(
     caller: Caller,
     Path(id): Path<domain::id::AssetId>,
 ) -> ApiResult<Answer<AssetDetail>> {
-    Ok(Answer(app.services.assets.get(&caller.ctx, id).await?.into()))
+    let asset = app.services.assets.get(&caller.ctx, id).await?;
+    Ok(Answer(in_full(&app, &caller, id, asset).await?))
+}
+
+/// The asset, with what was merged into it. `asked` is the id in the request.
+pub(crate) async fn in_full(
+    app: &AppState,
+    caller: &Caller,
+    asked: domain::id::AssetId,
+    asset: domain::asset::Asset,
+) -> ApiResult<AssetDetail> {
+    let (id, has_several) = (asset.id, !asset.sources.is_empty());
+    let mut detail = AssetDetail::from(asset);
+    if has_several {
+        let merged = app.services.assets.merged(&caller.ctx, id).await?;
+        detail.merged = merged.into_iter().map(Into::into).collect();
+    }
+    detail.redirected_from = (asked != id).then_some(asked.into());
+    Ok(detail)
 }
 
 /// A change of an asset: what is left out stays, null gives the field back to the RMM.
@@ -129,6 +151,14 @@ pub(crate) struct AssetChange {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>)]
     note: Option<Option<String>>,
+    /// Which of several devices leads.
+    #[serde(default, deserialize_with = "crate::body::present")]
+    #[schema(value_type = wire::DeviceId)]
+    leading_device: Option<wire::DeviceId>,
+    /// Which of several devices speaks for a field: field → device; null gives the field back to the order of sources.
+    #[serde(default)]
+    #[schema(value_type = BTreeMap<String, serde_json::Value>)]
+    field_sources: BTreeMap<String, Option<wire::DeviceId>>,
 }
 
 /// Change an asset
@@ -147,8 +177,29 @@ pub(crate) async fn update_asset(
         name: change.name,
         asset_type: change.asset_type.map(|kind| kind.map(|kind| kind.0)),
         note: change.note,
+        leading_device: change.leading_device.map(|id| id.0),
+        field_sources: fields_of(change.field_sources)?
+            .into_iter()
+            .map(|(field, device)| (field, device.map(|id| id.0)))
+            .collect(),
     };
-    Ok(Answer(app.services.assets.update(&caller.ctx, id, patch).await?.into()))
+    let asset = app.services.assets.update(&caller.ctx, id, patch).await?;
+    Ok(Answer(in_full(&app, &caller, id, asset).await?))
+}
+
+/// Fields by their names.
+pub(crate) fn fields_of<T>(named: BTreeMap<String, T>) -> Result<BTreeMap<Field, T>, ServiceError> {
+    let mut found = BTreeMap::new();
+    for (name, value) in named {
+        let Some(field) = Field::from_name(&name) else {
+            let shown: String = name.chars().take(60).collect();
+            let names: Vec<&str> = Field::ALL.iter().map(|field| field.name()).collect();
+            let message = format!("`{shown}` is no field; use one of `{}`", names.join("`, `"));
+            return Err(ServiceError::invalid("field_sources", "field_unknown", message));
+        };
+        found.insert(field, value);
+    }
+    Ok(found)
 }
 
 /// Something that happened.
@@ -158,7 +209,8 @@ pub(crate) struct EventView {
     seq: i64,
     /// When.
     at: wire::Time,
-    /// What: `asset_created`, `asset_updated`, `asset_moved`, `asset_missing`, `asset_returned`, `status_changed` …
+    /// What: `asset_created`, `asset_updated`, `asset_moved`, `asset_missing`, `asset_returned`, `status_changed`,
+    /// `asset_merged`, `asset_split` …
     kind: String,
     /// To whom: an id.
     subject_id: String,

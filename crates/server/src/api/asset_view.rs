@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    asset::{Asset, AssetSource},
+    Time,
+    asset::{Asset, AssetSource, SourceLook},
+    device::DeviceDetail,
+    source::Field,
     status::Status,
 };
 use serde::Serialize;
@@ -75,11 +78,13 @@ pub(crate) struct AssetItem {
     pub(crate) maintenance: Option<bool>,
     /// Version of the RMM's agent.
     pub(crate) agent_version: Option<String>,
-    /// The RMM it comes from.
+    /// The RMM it comes from; of several that of the leading source.
     pub(crate) provider: String,
-    /// The integration it comes from.
+    /// The integration it comes from; of several that of the leading source.
     pub(crate) integration_id: wire::IntegrationId,
-    /// Not listed at the RMM since.
+    /// How many sources it has.
+    pub(crate) source_count: usize,
+    /// Not listed at any of its RMMs since.
     pub(crate) missing_since: Option<wire::Time>,
     /// When it came into the register.
     pub(crate) created_at: wire::Time,
@@ -115,7 +120,8 @@ impl From<Asset> for AssetItem {
             agent_version: facts.agent_version,
             provider: source.rmm_provider,
             integration_id: source.integration_id.into(),
-            missing_since: source.missing_since.map(Into::into),
+            source_count: asset.sources.len().max(1),
+            missing_since: asset.missing_since.map(Into::into),
             created_at: asset.created_at.into(),
             updated_at: asset.updated_at.into(),
         }
@@ -215,7 +221,15 @@ pub(crate) struct AssetFields {
     macs: Fact<Vec<String>>,
     /// Time zone of the machine.
     time_zone: Fact<Option<String>>,
+    /// More that only this RMM tells, in its own words: name → values.
+    more: Fact<More>,
 }
+
+/// What only one RMM tells: name → values.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = BTreeMap<String, Vec<String>>)]
+pub(crate) struct More(BTreeMap<String, Vec<String>>);
 
 /// Custom fields by name, or by number where the name may not be read.
 #[derive(Debug, Serialize, ToSchema)]
@@ -289,6 +303,82 @@ impl From<AssetSource> for SourceView {
     }
 }
 
+/// One of the sources of an asset, with its own look.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SourceItem {
+    /// Where it is.
+    #[serde(flatten)]
+    source: SourceView,
+    /// It leads: it says whose the machine is, and speaks first for every field.
+    leads: bool,
+    /// Status, last seen, user and start of the asset are those of this source.
+    speaks_for_status: bool,
+    /// Whether the machine reports to this RMM.
+    status: wire::Status,
+    /// The last look at this RMM is older than two intervals.
+    status_stale: bool,
+    /// The last successful look at this RMM.
+    observed_at: Option<wire::Time>,
+    /// When the machine last reported to this RMM.
+    last_seen: Option<wire::Time>,
+    /// Who is logged in, or who was last.
+    user: Option<String>,
+    /// The last look at the detail.
+    detail_at: Option<wire::Time>,
+}
+
+impl From<SourceLook> for SourceItem {
+    fn from(look: SourceLook) -> Self {
+        SourceItem {
+            source: look.source.into(),
+            leads: look.leads,
+            speaks_for_status: look.is_voice,
+            status: look.status.into(),
+            status_stale: look.status_stale,
+            observed_at: look.observed_at.map(Into::into),
+            last_seen: look.presence.last_seen.map(Into::into),
+            user: look.presence.user,
+            detail_at: look.detail_at.map(Into::into),
+        }
+    }
+}
+
+/// The sources of an asset, the leading one first.
+fn sources(asset: &Asset) -> Vec<SourceItem> {
+    if !asset.sources.is_empty() {
+        return asset.sources.iter().cloned().map(SourceItem::from).collect();
+    }
+    let only = SourceLook {
+        source: asset.source.clone(),
+        leads: true,
+        is_voice: true,
+        status: asset.status,
+        observed_at: asset.observed_at,
+        status_stale: asset.status_stale,
+        presence: asset.presence.clone(),
+        facts_at: asset.facts_at,
+        detail_at: asset.detail_at,
+    };
+    vec![only.into()]
+}
+
+/// An asset that is part of another one.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct MergedView {
+    /// Its id, which leads to the other.
+    id: wire::AssetId,
+    /// Its name when it was merged.
+    name: String,
+    /// When that was.
+    merged_at: wire::Time,
+}
+
+impl From<service::asset::Merged> for MergedView {
+    fn from(merged: service::asset::Merged) -> Self {
+        MergedView { id: merged.id.into(), name: merged.name, merged_at: merged.merged_at.into() }
+    }
+}
+
 /// An asset in full.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AssetDetail {
@@ -325,8 +415,19 @@ pub(crate) struct AssetDetail {
     facts_changed_at: wire::Time,
     /// The last look at the detail.
     detail_at: Option<wire::Time>,
-    /// Where it comes from.
+    /// Where it comes from; of several sources the leading one.
     source: SourceView,
+    /// All sources, the leading one first.
+    sources: Vec<SourceItem>,
+    /// Which device a person chose to speak for a field: field → device.
+    #[schema(value_type = BTreeMap<String, wire::DeviceId>)]
+    field_sources: BTreeMap<String, wire::DeviceId>,
+    /// Not listed at any of its RMMs since.
+    missing_since: Option<wire::Time>,
+    /// Assets that were merged into this one; their ids lead here.
+    pub(crate) merged: Vec<MergedView>,
+    /// The id that was asked for, if that asset is part of this one now.
+    pub(crate) redirected_from: Option<wire::AssetId>,
     /// When it came into the register.
     created_at: wire::Time,
     /// When it last changed.
@@ -337,6 +438,8 @@ impl From<Asset> for AssetDetail {
     fn from(asset: Asset) -> Self {
         let site = site_ref(&asset);
         let fields = fields(&asset);
+        let sources = sources(&asset);
+        let chosen = asset.field_sources.iter();
         AssetDetail {
             id: asset.id.into(),
             name: asset.name,
@@ -357,74 +460,122 @@ impl From<Asset> for AssetDetail {
             fields,
             facts_changed_at: asset.facts_at.into(),
             detail_at: asset.detail_at.map(Into::into),
+            field_sources: chosen
+                .map(|(field, device)| (field.name().to_owned(), (*device).into()))
+                .collect(),
             source: asset.source.into(),
+            sources,
+            missing_since: asset.missing_since.map(Into::into),
+            merged: Vec::new(),
+            redirected_from: None,
             created_at: asset.created_at.into(),
             updated_at: asset.updated_at.into(),
         }
     }
 }
 
-/// One look at an RMM: who said it, and when.
-struct Look<'a> {
+/// Who said what of an asset, and when.
+struct Voices<'a> {
     asset: &'a Asset,
-    at: Option<domain::Time>,
+    detail: &'a DeviceDetail,
 }
 
-impl Look<'_> {
-    fn fact<T>(&self, value: T) -> Fact<T> {
-        let source = &self.asset.source;
+impl Voices<'_> {
+    fn said<T>(source: &AssetSource, value: T, at: Option<Time>) -> Fact<T> {
         let source = FieldSource::Integration {
             integration_id: source.integration_id.into(),
             integration_name: source.integration_name.clone(),
             provider: source.rmm_provider.clone(),
         };
-        Fact { value, source, as_of: self.at.map(Into::into) }
+        Fact { value, source, as_of: at.map(Into::into) }
+    }
+
+    /// Who of several sources speaks for a field.
+    fn speaker(&self, field: Field) -> Option<&SourceLook> {
+        let device = self.asset.speakers.get(&field)?;
+        self.asset.sources.iter().find(|look| look.source.device_id == *device)
+    }
+
+    /// What the list tells: it confirms the facts with every pass, whether they changed or not. What the list lacks is as
+    /// old as the detail.
+    fn fact<T>(&self, field: Field, value: T) -> Fact<T> {
+        if let Some(look) = self.speaker(field) {
+            return Self::said(&look.source, value, look.observed_at.or(Some(look.facts_at)));
+        }
+        let is_of_detail = self.asset.sources.is_empty() && is_completed(field, self.detail);
+        let at = self.asset.observed_at.or(Some(self.asset.facts_at));
+        Self::said(&self.asset.source, value, if is_of_detail { self.asset.detail_at } else { at })
     }
 
     /// A field that a person may have taken over.
-    fn lockable<T>(&self, field: &str, value: T) -> Fact<T> {
-        if self.asset.locked.iter().any(|locked| locked == field) {
+    fn lockable<T>(&self, field: Field, value: T) -> Fact<T> {
+        if self.asset.locked.iter().any(|locked| locked == field.name()) {
             return Fact { value, source: FieldSource::Person, as_of: None };
         }
-        self.fact(value)
+        self.fact(field, value)
+    }
+
+    fn detail<T>(&self, field: Field, value: T) -> Fact<T> {
+        match self.speaker(field) {
+            Some(look) => Self::said(&look.source, value, look.detail_at),
+            None => Self::said(&self.asset.source, value, self.asset.detail_at),
+        }
+    }
+
+    /// What moves: all of it is of one source, and of one moment.
+    fn presence<T>(&self, value: T) -> Fact<T> {
+        let voice = self.asset.sources.iter().find(|look| look.is_voice);
+        let source = voice.map_or(&self.asset.source, |look| &look.source);
+        Self::said(source, value, self.asset.observed_at.or(Some(self.asset.facts_at)))
+    }
+}
+
+/// Does the list lack this field, so that it comes from the detail?
+fn is_completed(field: Field, detail: &DeviceDetail) -> bool {
+    match field {
+        Field::MakeModel => detail.make_model.is_some(),
+        Field::Serial => detail.serial.is_some(),
+        Field::Cpus => !detail.cpus.is_empty(),
+        Field::Graphics => detail.graphics.is_some(),
+        Field::Disks => !detail.disks.is_empty(),
+        _ => false,
     }
 }
 
 fn fields(asset: &Asset) -> AssetFields {
-    // The list confirms the facts with every pass, whether they changed or not.
-    let list = Look { asset, at: asset.observed_at.or(Some(asset.facts_at)) };
-    let detail_look = Look { asset, at: asset.detail_at };
     let (facts, presence) = (asset.facts.clone(), asset.presence.clone());
     let detail = asset.detail.clone().unwrap_or_default();
+    let voices = Voices { asset, detail: &detail };
     AssetFields {
-        name: list.lockable("name", asset.name.clone()),
-        asset_type: list.lockable("asset_type", asset.asset_type.into()),
-        platform: list.fact(facts.platform),
-        architecture: list.fact(facts.architecture),
-        os: list.fact(facts.os),
-        make_model: list.fact(facts.make_model),
-        serial: list.fact(facts.serial),
-        cpus: list.fact(facts.cpus),
-        graphics: list.fact(facts.graphics),
-        disks: list.fact(facts.disks),
-        lan_ips: list.fact(facts.lan_ips),
-        wan_ip: list.fact(facts.wan_ip),
-        description: list.fact(facts.description),
-        rmm_site: list.fact(facts.site),
-        agent_version: list.fact(facts.agent_version),
-        needs_reboot: list.fact(facts.needs_reboot),
-        patches_pending: list.fact(facts.patches_pending),
-        maintenance: list.fact(facts.maintenance),
-        custom_fields: list.fact(CustomFields(facts.custom_fields)),
-        last_seen: list.fact(presence.last_seen.map(Into::into)),
-        booted_at: list.fact(presence.booted_at.map(Into::into)),
-        uptime_s: list.fact(uptime_s(asset)),
-        user: list.fact(presence.user),
-        user_is_current: list.fact(presence.user_is_current),
-        ram_bytes: detail_look.fact(detail.ram_bytes),
-        volumes: detail_look.fact(detail.volumes.into_iter().map(Volume::from).collect()),
-        macs: detail_look.fact(detail.macs),
-        time_zone: detail_look.fact(detail.time_zone),
+        name: voices.lockable(Field::Name, asset.name.clone()),
+        asset_type: voices.lockable(Field::AssetType, asset.asset_type.into()),
+        platform: voices.fact(Field::Platform, facts.platform),
+        architecture: voices.fact(Field::Architecture, facts.architecture),
+        os: voices.fact(Field::Os, facts.os),
+        make_model: voices.fact(Field::MakeModel, facts.make_model),
+        serial: voices.fact(Field::Serial, facts.serial),
+        cpus: voices.fact(Field::Cpus, facts.cpus),
+        graphics: voices.fact(Field::Graphics, facts.graphics),
+        disks: voices.fact(Field::Disks, facts.disks),
+        lan_ips: voices.fact(Field::LanIps, facts.lan_ips),
+        wan_ip: voices.fact(Field::WanIp, facts.wan_ip),
+        description: voices.fact(Field::Description, facts.description),
+        rmm_site: voices.fact(Field::RmmSite, facts.site),
+        agent_version: voices.fact(Field::AgentVersion, facts.agent_version),
+        needs_reboot: voices.fact(Field::NeedsReboot, facts.needs_reboot),
+        patches_pending: voices.fact(Field::PatchesPending, facts.patches_pending),
+        maintenance: voices.fact(Field::Maintenance, facts.maintenance),
+        custom_fields: voices.fact(Field::CustomFields, CustomFields(facts.custom_fields)),
+        last_seen: voices.presence(presence.last_seen.map(Into::into)),
+        booted_at: voices.presence(presence.booted_at.map(Into::into)),
+        uptime_s: voices.presence(uptime_s(asset)),
+        user: voices.presence(presence.user),
+        user_is_current: voices.presence(presence.user_is_current),
+        ram_bytes: voices.detail(Field::RamBytes, detail.ram_bytes),
+        volumes: voices.detail(Field::Volumes, detail.volumes.iter().cloned().map(Volume::from).collect()),
+        macs: voices.detail(Field::Macs, detail.macs.clone()),
+        time_zone: voices.detail(Field::TimeZone, detail.time_zone.clone()),
+        more: voices.fact(Field::More, More(facts.more)),
     }
 }
 
@@ -497,6 +648,10 @@ pub(crate) mod tests {
                 missing_since: None,
                 missing_note: None,
             },
+            sources: Vec::new(),
+            speakers: BTreeMap::new(),
+            field_sources: BTreeMap::new(),
+            missing_since: None,
             created_at: NOW,
             updated_at: NOW,
         }

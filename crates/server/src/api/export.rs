@@ -148,7 +148,7 @@ fn csv_row(asset: &Asset) -> [String; COLUMNS.len()] {
         source.rmm_provider.clone(),
         source.integration_name.clone(),
         source.organization_name.clone(),
-        time(source.missing_since),
+        time(asset.missing_since),
         asset.created_at.to_string(),
     ]
 }

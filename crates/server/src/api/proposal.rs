@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
+    api::{asset::in_full, asset_merge::MergeAssets, asset_view::AssetDetail},
     app::AppState,
+    body::Json,
     ctx::Caller,
     error::ApiResult,
     page::{List, Path, Query, page_request},
@@ -18,22 +20,32 @@ use crate::{
 pub(crate) struct ProposalView {
     /// Its id.
     id: wire::ProposalId,
-    /// The one asset.
+    /// The asset of the newer device.
     asset_id: wire::AssetId,
     /// Its name.
     asset_name: String,
-    /// The other asset.
+    /// The newer device.
+    device_id: wire::DeviceId,
+    /// The asset of the older device.
     other_asset_id: wire::AssetId,
     /// Its name.
     other_asset_name: String,
-    /// Why they may be the same.
+    /// The older device.
+    other_device_id: wire::DeviceId,
+    /// Why they may be the same, in one line.
     reason: String,
+    /// Why, one by one.
+    evidence: Vec<String>,
     /// How sure, 0 to 100.
     score: u8,
-    /// `open` or `dismissed`.
+    /// `open`, `merged`, `keep_both`, `never` or `withdrawn`: nothing speaks for it any more.
     state: String,
     /// When it was made.
     created_at: wire::Time,
+    /// When it was answered.
+    decided_at: Option<wire::Time>,
+    /// Who answered it.
+    decided_by: Option<String>,
 }
 
 impl From<service::asset::Proposal> for ProposalView {
@@ -42,12 +54,17 @@ impl From<service::asset::Proposal> for ProposalView {
             id: proposal.id.into(),
             asset_id: proposal.asset_id.into(),
             asset_name: proposal.asset_name,
+            device_id: proposal.device_id.into(),
             other_asset_id: proposal.other_asset_id.into(),
             other_asset_name: proposal.other_asset_name,
+            other_device_id: proposal.other_device_id.into(),
             reason: proposal.reason,
+            evidence: proposal.evidence,
             score: proposal.score,
             state: proposal.state,
             created_at: proposal.created_at.into(),
+            decided_at: proposal.decided_at.map(Into::into),
+            decided_by: proposal.decided_by,
         }
     }
 }
@@ -90,16 +107,67 @@ pub(crate) async fn list_proposals(
     Ok(Answer(List::of(app.services.assets.proposals(&caller.ctx, open_only, page).await?)))
 }
 
-/// They are two machines
+/// They are one machine
+///
+/// Puts the devices of both under one asset; the older asset stays unless `keep` says otherwise. The id of the other leads
+/// to the one that stays.
 #[utoipa::path(
-    post, path = "/api/v1/proposals/{id}/dismiss", tag = "assets", params(("id" = wire::ProposalId, Path)),
-    responses((status = 204, description = "It will not be asked again"))
+    post, path = "/api/v1/proposals/{id}/merge", tag = "assets", params(("id" = wire::ProposalId, Path)),
+    request_body = MergeAssets,
+    responses(
+        (status = 200, description = "The asset that stays", body = AssetDetail),
+        (status = 409, description = "They are of two clients and `client_id` names none, or are one already"),
+    )
 )]
-pub(crate) async fn dismiss_proposal(
+pub(crate) async fn merge_proposal(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path(id): Path<domain::id::ProposalId>,
+    Json(body): Json<MergeAssets>,
+) -> ApiResult<Answer<AssetDetail>> {
+    let asset = app.services.assets.merge_proposal(&caller.ctx, id, body.choice()?).await?;
+    Ok(Answer(in_full(&app, &caller, asset.id, asset).await?))
+}
+
+/// They are two machines
+///
+/// They stay two. It is asked again only if the evidence becomes stronger.
+#[utoipa::path(
+    post, path = "/api/v1/proposals/{id}/keep-both", tag = "assets", params(("id" = wire::ProposalId, Path)),
+    responses((status = 204, description = "They stay two"))
+)]
+pub(crate) async fn keep_both(
     State(app): State<AppState>,
     caller: Caller,
     Path(id): Path<domain::id::ProposalId>,
 ) -> ApiResult<StatusCode> {
-    app.services.assets.dismiss_proposal(&caller.ctx, id).await?;
+    app.services.assets.answer_proposal(&caller.ctx, id, service::asset::Answer::KeepBoth).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// They are two machines, and nobody is to ask again
+#[utoipa::path(
+    post, path = "/api/v1/proposals/{id}/never-match", tag = "assets", params(("id" = wire::ProposalId, Path)),
+    responses((status = 204, description = "It will not be asked again"))
+)]
+pub(crate) async fn never_match(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path(id): Path<domain::id::ProposalId>,
+) -> ApiResult<StatusCode> {
+    app.services.assets.answer_proposal(&caller.ctx, id, service::asset::Answer::Never).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// They are two machines: the earlier name of `keep-both`
+#[utoipa::path(
+    post, path = "/api/v1/proposals/{id}/dismiss", tag = "assets", params(("id" = wire::ProposalId, Path)),
+    responses((status = 204, description = "They stay two"))
+)]
+pub(crate) async fn dismiss_proposal(
+    state: State<AppState>,
+    caller: Caller,
+    id: Path<domain::id::ProposalId>,
+) -> ApiResult<StatusCode> {
+    keep_both(state, caller, id).await
 }

@@ -8,7 +8,7 @@ use provider::{Connection, DetailRecord, DeviceRef, ErrorKind, Inventory, Provid
 use store::detail::{DetailWrite, DueDevice};
 
 use super::{Stopped, Work};
-use crate::{asset::search_text_after, core::Opened};
+use crate::core::Opened;
 
 /// Devices of one batch: one transaction.
 const BATCH: u32 = 100;
@@ -148,14 +148,7 @@ async fn write(
         let changed = device.detail.as_ref() != Some(&record.detail);
         work.counts.updated += u64::from(changed);
         work.counts.unchanged += u64::from(!changed);
-        let search_text =
-            search_text_after(&device.facts, &device.external_id, device.detail.as_ref(), &record.detail);
-        writes.push(DetailWrite {
-            device_id: device.device_id,
-            asset_id: device.asset_id,
-            detail: record.detail,
-            search_text,
-        });
+        writes.push(DetailWrite { device, detail: record.detail });
     }
     let ctx = work.now();
     let progress = work.progress("reading details", done, Some(total));

@@ -4,7 +4,8 @@ use std::{collections::HashMap, sync::Arc};
 
 use domain::{
     Time,
-    asset::serial_key,
+    asset::{search_text, serial_key},
+    device::DeviceDetail,
     event::kind,
     id::DeviceId,
     status::{Status, at_look},
@@ -22,7 +23,7 @@ use store::{
     new_id,
 };
 
-use crate::asset::search_text;
+use super::sources;
 
 /// A detail look happens at most once in this time.
 const DETAIL_INTERVAL: std::time::Duration = std::time::Duration::from_secs(24 * 3_600);
@@ -100,7 +101,7 @@ fn create(scope: &PageScope, row: &Row<'_>, plan: &mut PagePlan, counts: &mut Ru
         place: Arc::clone(place),
         external_id: record.external_id.clone(),
         status: look.status,
-        content: content(record, &[]),
+        content: content(record, None),
         detail_as_of: record.detail_as_of,
     };
     plan.items.push(item(
@@ -129,7 +130,7 @@ fn change(
 ) {
     let Row { place, record } = *row;
     let presence = record.presence.clone();
-    let content = content(record, &known.macs);
+    let content = content(record, known.detail.as_ref());
     let difference = compare(&known.device, place.organization_id, &content.hash, &presence);
     let rule = scope.status_rule.with(known.thresholds);
     let look = at_look(presence.vendor_status, presence.last_seen, rule, scope.observed_at);
@@ -150,12 +151,14 @@ fn change(
         counts.status_changes += 1;
         change_status(known, look.status, plan);
     }
+    let writes_before = plan.writes.changed.len();
     tell(place, known, &content, difference, plan, counts);
     let renewed_at = record.detail_as_of.filter(|as_of| known.detail_as_of != Some(*as_of));
     if let Some(as_of) = renewed_at {
         plan.writes.renewed.push(RenewedDetail { device_id: known.device.device_id, as_of });
     }
-    let client_changed = known.client_id != place.client_id;
+    // The client of an asset is that of its leading device.
+    let client_changed = known.leads && known.client_id != place.client_id;
     if difference.content
         || difference.moved
         || difference.absent_before
@@ -172,12 +175,18 @@ fn change(
             place: Arc::clone(place),
             content,
             content_changed: difference.content,
+            is_shared: known.is_shared,
             detail_due_at,
         });
     }
+    let is_changed = plan.writes.changed.len() > writes_before;
+    sources::note(known, look.status, status_changed, is_changed || difference.presence, plan);
 }
 
 fn change_status(known: &Known, to: Status, plan: &mut PagePlan) {
+    if known.is_shared {
+        return;
+    }
     let data = json!({ "from": known.device.status.name(), "to": to.name() });
     plan.writes.statuses.push(StatusChange { asset_id: known.device.asset_id, status: to });
     plan.writes.events.push(NewEvent::new(kind::STATUS_CHANGED, known.device.asset_id).with(&data));
@@ -199,7 +208,7 @@ fn tell(
     if difference.moved {
         counts.moved += 1;
         say("moved", "moved to this organization".to_owned());
-        let data = moved_data(place, known);
+        let data = sources::of_device(known, moved_data(place, known));
         plan.writes.events.push(NewEvent::new(kind::ASSET_MOVED, asset).with(&data));
     } else if difference.returned {
         say("returned", "listed again".to_owned());
@@ -208,7 +217,7 @@ fn tell(
     }
     if difference.returned {
         counts.returned += 1;
-        plan.writes.events.push(NewEvent::new(kind::ASSET_RETURNED, asset));
+        plan.writes.events.push(sources::returned(known));
     }
     if difference.content {
         counts.updated += 1;
@@ -234,7 +243,10 @@ pub(super) fn with_new_facts(plan: &PagePlan) -> Vec<DeviceId> {
 pub(super) fn tell_changes(plan: &mut PagePlan, before: &HashMap<DeviceId, String>) {
     for device in plan.writes.changed.iter().filter(|device| device.content_changed) {
         let old = before.get(&device.device_id).map_or("{}", String::as_str);
-        let data = json!({ "fields": changed_fields(old, &device.content.facts) });
+        let mut data = json!({ "fields": changed_fields(old, &device.content.facts) });
+        if device.is_shared {
+            data = sources::with_device(data, device.device_id);
+        }
         plan.writes.events.push(NewEvent::new(kind::ASSET_UPDATED, device.asset_id).with(&data));
     }
 }
@@ -260,24 +272,32 @@ fn told(value: Option<&serde_json::Value>) -> serde_json::Value {
 }
 
 fn moved_data(place: &Place, known: &Known) -> serde_json::Value {
+    let from = known.device.organization_id;
+    if !known.leads {
+        return json!({ "from_organization": from, "to_organization": place.organization_id });
+    }
     json!({
         "from_organization": known.device.organization_id, "to_organization": place.organization_id,
         "from_client": known.client_id, "to_client": place.client_id,
     })
 }
 
-/// Facts as they are stored, with their hash.
-fn content(record: &DeviceRecord, macs: &[String]) -> Content {
+/// Facts as they are stored, with their hash. What the list lacks stays what the detail told: a look without a serial number
+/// does not take away the one that is known.
+fn content(record: &DeviceRecord, detail: Option<&DeviceDetail>) -> Content {
     let facts = serde_json::to_string(&record.facts).unwrap_or_default();
     let hash = blake3::hash(facts.as_bytes()).to_hex().as_str().get(..32).unwrap_or_default().to_owned();
+    let completed = detail.map(|detail| record.facts.clone().completed(detail));
+    let known = completed.as_ref().unwrap_or(&record.facts);
+    let macs = detail.map(|detail| detail.macs.as_slice()).unwrap_or_default();
     Content {
         hash,
-        search_text: search_text(&record.facts, &record.external_id, macs),
+        search_text: search_text(known, &record.external_id, macs),
         name: record.facts.name.clone(),
         asset_type: record.facts.device_type,
         os: record.facts.os.clone().unwrap_or_default(),
         needs_reboot: record.facts.needs_reboot.unwrap_or(false),
-        serial_key: record.facts.serial.as_deref().and_then(serial_key),
+        serial_key: known.serial.as_deref().and_then(serial_key),
         site: record.facts.site.clone(),
         raw: Box::<str>::from(record.raw.get()),
         facts,

@@ -53,7 +53,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     account_field: None,
     status_words: StatusWords::OnlineOffline,
     rate_limit: None,
-    settings: &[],
+    settings: &domain::integration::OF_SOME_PROVIDERS,
     documentation: "docs/providers/fake.md",
 };
 

@@ -300,6 +300,8 @@ on_both_engines! {
             site: unknown(&world),
             other_site: unknown(&world),
             asset: unknown(&world),
+            other_asset: unknown(&world),
+            device: unknown(&world),
             proposal: unknown(&world),
             run: unknown(&world),
         };
@@ -326,10 +328,10 @@ on_both_engines! {
         let world = World::synced(test).await;
         let ours = ids(&world).await;
         let ctx = limited(&world, &[ours.client]);
-        // The other client and its site are outside.
+        // The other client, its site and its machine are outside.
         let spans = [
             "integration", "integration update", "integration test", "sign in", "disconnect", "reconnect", "sync", "run",
-            "items", "cancel", "client merge", "site merge",
+            "items", "cancel", "client merge", "site merge", "merge",
         ];
         let names = ["client rename", "client restore"];
         for (name, _, result) in calls(&world.services, &ctx, &ours).await {
@@ -455,9 +457,27 @@ on_both_engines! {
         }
         let asset = world.services.assets.get(&world.ctx(), ours.asset).await.unwrap();
         gone(tenant.assets().get(ours.asset).await);
-        gone(tenant.assets().dismiss_proposal(ours.proposal).await);
-        gone(tenant.events().of_asset(ours.asset, i64::MAX, 10).await);
-        gone(tenant.events().count_of_asset(ours.asset).await);
+        gone(tenant.proposals().get(ours.proposal).await);
+        gone(tenant.proposals().answer(ours.proposal, store::proposal::Answer::Never).await);
+        beyond(tenant.proposals().due(world.id, 1).await);
+        beyond(tenant.proposals().candidates(&[]).await);
+        beyond(tenant.proposals().refresh(&store::proposal::Looked::default(), ctx.now).await);
+        let (filter, sort) = (AssetFilter::default(), AssetSort::Name);
+        let theirs = tenant.assets().list(&filter, sort, Direction::Ascending, &ALL).await.unwrap().items[0].id;
+        for (keep, other) in [(ours.asset, theirs), (theirs, ours.asset)] {
+            let request = store::merge::MergeRequest {
+                keep,
+                other,
+                client: None,
+                field_sources: Default::default(),
+                reason: None,
+            };
+            gone(tenant.merges().merge(&request).await);
+        }
+        gone(tenant.merges().split(ours.asset, asset.source.device_id).await);
+        gone(tenant.assets().lead(ours.asset, asset.source.device_id, &Default::default(), &Default::default()).await);
+        gone(tenant.events().of_asset(ours.asset, &[], i64::MAX, 10).await);
+        gone(tenant.events().count_of_asset(ours.asset, &[]).await);
         gone(tenant.clients().get(ours.client).await);
         gone(tenant.clients().numbers(ours.client).await);
         gone(tenant.clients().rename(ours.client, "Mine").await);

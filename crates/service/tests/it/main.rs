@@ -19,6 +19,7 @@ mod people;
 mod remap;
 mod rights;
 mod runs;
+mod same_machine;
 mod schedules;
 mod sites;
 mod status;

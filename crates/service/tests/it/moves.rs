@@ -8,7 +8,7 @@ use domain::{
 };
 use service::{
     ServiceError,
-    asset::Proposal,
+    asset::{Answer, Proposal},
     organization::{MappingChange, MappingTarget},
 };
 use store::on_both_engines;
@@ -108,8 +108,12 @@ on_both_engines! {
         let old = world.distinct_agent(1).await;
         let seq = world.last_seq().await;
         let new = world.control().reinstall(&old).unwrap();
+        world.run(RunKind::Devices).await;
+        let new_asset = world.asset(&new).await.id;
+        assert!(proposals(&world, new_asset, true).await.is_empty(), "both report: it may be two");
+        world.pass(700);
         let run = world.run(RunKind::Devices).await;
-        assert_eq!((run.state, run.counts.created), (RunState::Succeeded, 1));
+        assert_eq!((run.state, run.counts.created), (RunState::Succeeded, 0));
         let (first, second) = (world.asset(&old).await, world.asset(&new).await);
         assert_ne!(first.id, second.id);
         assert_eq!(first.name, second.name);
@@ -117,9 +121,9 @@ on_both_engines! {
         assert_eq!(asked.len(), 1);
         assert_eq!((asked[0].other_asset_id, asked[0].state.as_str()), (first.id, "open"));
         assert!(world.kinds_since(seq).await.contains(&kind::PROPOSAL_CHANGED.to_owned()));
-        world.services.assets.dismiss_proposal(&world.ctx(), asked[0].id).await.unwrap();
+        world.services.assets.answer_proposal(&world.ctx(), asked[0].id, Answer::KeepBoth).await.unwrap();
         assert!(proposals(&world, second.id, true).await.is_empty());
-        assert_eq!(proposals(&world, second.id, false).await[0].state, "dismissed");
+        assert_eq!(proposals(&world, second.id, false).await[0].state, "keep_both");
         world.run(RunKind::Devices).await;
         assert!(proposals(&world, second.id, true).await.is_empty(), "it is not asked again");
     }
@@ -128,8 +132,10 @@ on_both_engines! {
         let world = World::synced(test).await;
         let first = world.distinct_agent(1).await;
         let second = world.control().reinstall(&first).unwrap();
+        world.pass(700);
         world.run(RunKind::Devices).await;
         let third = world.control().reinstall(&second).unwrap();
+        world.pass(700);
         let run = world.run(RunKind::Devices).await;
         assert_eq!((run.state, run.counts.created), (RunState::Succeeded, 1), "{:?}", run.problem);
         let third = world.asset(&third).await;

@@ -16,6 +16,7 @@ on_both_engines! {
             name: Some(Some("Reception Desk".to_owned())),
             asset_type: Some(Some(other)),
             note: Some(Some("  under the stairs ".to_owned())),
+            ..AssetPatch::default()
         };
         let assets = &world.services.assets;
         let changed = assets.update(&world.ctx(), before.id, patch).await.unwrap();
@@ -33,7 +34,7 @@ on_both_engines! {
             assert_eq!(world.search(text).await.len(), 1, "{text}");
         }
         assert!(world.search(&before.facts.name).await.iter().all(|asset| asset.id != before.id));
-        let back = AssetPatch { name: Some(None), asset_type: Some(None), note: None };
+        let back = AssetPatch { name: Some(None), asset_type: Some(None), ..AssetPatch::default() };
         let back = assets.update(&world.ctx(), before.id, back).await.unwrap();
         assert_eq!((back.name.as_str(), back.asset_type), ("WS-RENAMED", before.asset_type));
         assert_eq!(back.note.as_deref(), Some("under the stairs"));

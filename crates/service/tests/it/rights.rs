@@ -4,13 +4,13 @@ use domain::{
     Ctx,
     asset::{AssetFilter, AssetSort, Direction},
     auth::{Permission, Permissions, Role},
-    id::{AssetId, ClientId, IntegrationId, OrganizationId, ProposalId, SiteId, SyncRunId},
+    id::{AssetId, ClientId, DeviceId, IntegrationId, OrganizationId, ProposalId, SiteId, SyncRunId},
     sync::RunKind,
 };
 use futures::TryStreamExt;
 use service::{
     Result, ServiceError, Services,
-    asset::AssetPatch,
+    asset::{Answer, AssetPatch, AuditKind, MergeChoice},
     integration::Draft,
     organization::{AcceptRequest, MappingChange, MappingTarget, OrganizationFilter},
     sync::RunFilter,
@@ -28,6 +28,8 @@ pub(crate) struct Ids {
     pub(crate) site: SiteId,
     pub(crate) other_site: SiteId,
     pub(crate) asset: AssetId,
+    pub(crate) other_asset: AssetId,
+    pub(crate) device: DeviceId,
     pub(crate) proposal: ProposalId,
     pub(crate) run: SyncRunId,
 }
@@ -35,6 +37,8 @@ pub(crate) struct Ids {
 pub(crate) async fn ids(world: &World) -> Ids {
     let agent = world.distinct_agent(1).await;
     world.control().reinstall(&agent).unwrap();
+    // The old one falls silent.
+    world.pass(700);
     let run = world.run(RunKind::Devices).await;
     let organizations = world.organizations().await;
     let proposals = world.services.assets.proposals(&world.ctx(), true, ALL).await.unwrap();
@@ -48,9 +52,15 @@ pub(crate) async fn ids(world: &World) -> Ids {
         site: site_of(1),
         other_site: site_of(2),
         asset: world.asset(&agent).await.id,
+        other_asset: assets[&world.control().agent_ids(2)[0]].id,
+        device: world.asset(&agent).await.source.device_id,
         proposal: proposals.items[0].id,
         run: run.id,
     }
+}
+
+fn choice() -> MergeChoice {
+    MergeChoice::default()
 }
 
 /// Calls every method that reads everything of a tenant; answers each one's permission and outcome.
@@ -105,7 +115,13 @@ pub(crate) async fn calls(
         ("asset", AssetsRead, assets.get(ctx, ids.asset).await.map(drop)),
         ("history", AssetsRead, assets.history(ctx, ids.asset, ALL).await.map(drop)),
         ("asset update", AssetsWrite, assets.update(ctx, ids.asset, AssetPatch::default()).await.map(drop)),
-        ("dismiss", AssetsWrite, assets.dismiss_proposal(ctx, ids.proposal).await),
+        ("keep both", AssetsWrite, assets.answer_proposal(ctx, ids.proposal, Answer::KeepBoth).await),
+        ("never match", AssetsWrite, assets.answer_proposal(ctx, ids.proposal, Answer::Never).await),
+        ("merge proposal", AssetsWrite, assets.merge_proposal(ctx, ids.proposal, choice()).await.map(drop)),
+        ("merge", AssetsWrite, assets.merge(ctx, ids.asset, ids.other_asset, choice()).await.map(drop)),
+        ("split", AssetsWrite, assets.split(ctx, ids.asset, ids.device).await.map(drop)),
+        ("merged", AssetsRead, assets.merged(ctx, ids.asset).await.map(drop)),
+        ("audit", AssetsWrite, assets.audit(ctx, ids.asset, &[AuditKind::Software]).await.map(drop)),
         ("client", AssetsRead, clients.get(ctx, ids.client).await.map(drop)),
         ("client rename", ClientsManage, clients.rename(ctx, ids.client, "Other").await.map(drop)),
         ("client archive", ClientsManage, clients.archive(ctx, ids.client).await.map(drop)),

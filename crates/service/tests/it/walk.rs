@@ -143,8 +143,9 @@ on_both_engines! {
         fake.script().devices.push(new);
         let (run, statements) = counted(&world).await;
         assert_eq!((run.counts.moved, run.counts.updated, run.counts.created), (500, 999, 1));
-        // All of the run: its job, organizations, the page, the end with absences, and what follows a run.
-        assert!(statements <= 80, "{statements} statements");
+        // All of the run: its job, organizations, the page, the end with absences, the look for machines that may be the same,
+        // and what follows a run.
+        assert!(statements <= 95, "{statements} statements");
         world.assert_counters_fit().await;
     }
 

@@ -346,6 +346,31 @@ impl World {
         assert!(counted.is_empty());
     }
 
+    /// A reporting agent of client 1 whose serial number and name no other machine of the integration has.
+    pub(crate) async fn distinct_agent_of_list(&self, integration: IntegrationId) -> String {
+        let filter = AssetFilter { integration_id: Some(integration), ..AssetFilter::default() };
+        let assets = self.find(filter).await;
+        let serial = |asset: &Asset| asset.facts.serial.as_deref().and_then(domain::asset::serial_key);
+        let is_distinct = |own: &Asset| {
+            let mut others = assets.iter().filter(|other| other.id != own.id);
+            serial(own).is_some()
+                && others.all(|other| serial(other) != serial(own) && other.name != own.name)
+        };
+        let answering: Vec<String> = self
+            .control()
+            .agents(Some(1))
+            .into_iter()
+            .filter(|agent| agent.answers)
+            .map(|agent| agent.agent_id)
+            .collect();
+        let found = assets.iter().find(|asset| {
+            answering.contains(&asset.source.external_id)
+                && asset.status == domain::status::Status::Online
+                && is_distinct(asset)
+        });
+        found.unwrap().source.external_id.clone()
+    }
+
     /// An agent of the client that reports, has a serial number of its own and a host name of its own.
     pub(crate) async fn distinct_agent(&self, client: u32) -> String {
         let assets = self.assets().await;

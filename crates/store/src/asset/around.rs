@@ -6,7 +6,7 @@ use std::{collections::HashMap, time::Duration};
 use domain::{id::TenantId, integration::IntegrationSettings};
 use sqlx::FromRow;
 
-use super::row::AssetRow;
+use super::{row::AssetRow, shared::Shared};
 use crate::{
     db::{Reading, args, lite_row},
     error::{Result, StoreError},
@@ -67,7 +67,12 @@ struct AroundRow {
 lite_row! { AroundRow { kind, id, name, more, at, is_active } }
 
 impl Surroundings {
-    pub(super) async fn of(read: &mut Reading, tenant: TenantId, rows: &[AssetRow]) -> Result<Surroundings> {
+    pub(super) async fn of(
+        read: &mut Reading,
+        tenant: TenantId,
+        rows: &[AssetRow],
+        shared: &Shared,
+    ) -> Result<Surroundings> {
         if rows.is_empty() {
             return Ok(Surroundings::default());
         }
@@ -75,8 +80,8 @@ impl Surroundings {
             tenant,
             distinct(rows.iter().map(|row| row.client_id.as_str()))?,
             distinct(rows.iter().filter_map(|row| row.site_id.as_deref()))?,
-            distinct(rows.iter().map(|row| row.organization_id.as_str()))?,
-            distinct(rows.iter().map(|row| row.integration_id.as_str()))?,
+            distinct(rows.iter().map(|row| row.organization_id.as_str()).chain(shared.organizations()))?,
+            distinct(rows.iter().map(|row| row.integration_id.as_str()).chain(shared.integrations()))?,
         ];
         let found: Vec<AroundRow> = read.all(&AROUND, values).await?;
         let mut around = Surroundings::default();

@@ -42,7 +42,7 @@ impl Order {
             AssetSort::Client => &["client_key", "client_id", "name_key", "id"],
             AssetSort::Type => &["asset_type", "name_key", "id"],
             AssetSort::Os => &["os", "name_key", "id"],
-            AssetSort::LastSeen => &["last_seen", "device_id"],
+            AssetSort::LastSeen => &["last_seen", "presence_device_id"],
             AssetSort::Created => &["created_at", "id"],
         }
     }
@@ -84,7 +84,9 @@ impl Order {
             )),
             AssetSort::Type => (&a.asset_type, &a.name_key, &a.id).cmp(&(&b.asset_type, &b.name_key, &b.id)),
             AssetSort::Os => (&a.os, &a.name_key, &a.id).cmp(&(&b.os, &b.name_key, &b.id)),
-            AssetSort::LastSeen => (a.last_seen, &a.device_id).cmp(&(b.last_seen, &b.device_id)),
+            AssetSort::LastSeen => {
+                (a.last_seen, &a.presence_device_id).cmp(&(b.last_seen, &b.presence_device_id))
+            }
             AssetSort::Created => (a.created_at, &a.id).cmp(&(b.created_at, &b.id)),
         }
     }
@@ -117,7 +119,7 @@ impl Order {
             AssetSort::Os => (&[&order, &row.os, &row.name_key], &row.id),
             AssetSort::LastSeen => {
                 number = row.last_seen.to_string();
-                (&[&order, &number], &row.device_id)
+                (&[&order, &number], &row.presence_device_id)
             }
             AssetSort::Created => {
                 number = row.created_at.to_string();

@@ -38,12 +38,15 @@ statements! {
          SELECT os FROM t WHERE os IS NOT NULL AND lower(os) LIKE $2 ESCAPE '\\'"
     ];
     COUNT_KEPT = [
-        "SELECT CAST(COALESCE(SUM(n), 0) AS BIGINT) FROM asset_counts WHERE tenant_id = $1 \
-         AND ($2 = '' OR client_id = $2) AND ($3 = '' OR rmm_provider = $3)"
+        "SELECT CAST(COALESCE(SUM(n), 0) AS BIGINT) FROM (SELECT n FROM asset_counts WHERE tenant_id = $1 \
+         AND ($2 = '' OR client_id = $2) AND ($3 = '' OR rmm_provider = $3) \
+         UNION ALL SELECT n FROM asset_other_counts WHERE tenant_id = $1 \
+         AND ($2 = '' OR client_id = $2) AND rmm_provider = $3) AS kept"
     ];
     COUNT_KEPT_WITHIN = [
-        "SELECT CAST(COALESCE(SUM(n), 0) AS BIGINT) FROM asset_counts WHERE tenant_id = $1 AND client_id IN ",
-        {list "$2"}, " AND ($3 = '' OR rmm_provider = $3)"
+        "SELECT CAST(COALESCE(SUM(n), 0) AS BIGINT) FROM (SELECT n FROM asset_counts WHERE tenant_id = $1 AND client_id IN ",
+        {list "$2"}, " AND ($3 = '' OR rmm_provider = $3) UNION ALL SELECT n FROM asset_other_counts \
+         WHERE tenant_id = $1 AND client_id IN ", {list "$2"}, " AND rmm_provider = $3) AS kept"
     ];
     CLIENT_OF_SITE = ["SELECT client_id FROM client_sites WHERE tenant_id = $1 AND id = $2"];
 }
@@ -66,7 +69,8 @@ columns! {
     "d.detail_at" as "detail_at", "a.rmm_provider" as "rmm_provider", "d.integration_id" as "integration_id",
     "d.id" as "device_id", "d.external_id" as "external_id", "d.organization_id" as "organization_id",
     "d.missing_since" as "missing_since", "d.missing_note" as "missing_note", "a.created_at" as "created_at",
-    "a.updated_at" as "updated_at",
+    "a.updated_at" as "updated_at", "d.completing" as "completing", "a.sources" as "sources",
+    "a.field_sources" as "field_sources", "a.presence_device_id" as "presence_device_id",
 }
 
 /// The last column: the detail is large, and no list shows it.
@@ -79,7 +83,7 @@ const NO_CLIENT_KEY: &str = ", '' AS client_key";
 
 const JOINS: &str = " CROSS JOIN device_presence p CROSS JOIN rmm_devices d";
 
-const TIES: &str = " WHERE a.tenant_id = $1 AND p.tenant_id = $1 AND p.device_id = a.primary_device_id \
+const TIES: &str = " WHERE a.tenant_id = $1 AND p.tenant_id = $1 AND p.device_id = a.presence_device_id \
     AND d.tenant_id = $1 AND d.id = a.primary_device_id";
 
 /// What a query reads first.
@@ -447,7 +451,7 @@ impl Builder {
             }
             Lead::Presence => {
                 self.table("device_presence p", "presence_by_last_seen");
-                self.table(" CROSS JOIN assets a", "assets_by_device");
+                self.table(" CROSS JOIN assets a", "assets_by_presence");
             }
             Lead::Text => self.push("asset_search f CROSS JOIN assets a"),
             Lead::Hits => self.bind(
@@ -456,7 +460,7 @@ impl Builder {
             ),
             Lead::Missing => {
                 self.table("rmm_devices m", "devices_missing");
-                self.table(" CROSS JOIN assets a", "assets_by_device");
+                self.table(" CROSS JOIN assets a", "assets_by_presence");
             }
         }
         self.joined(lead, matching, sort);
@@ -480,7 +484,7 @@ impl Builder {
             ),
             Lead::Hits => self.push(" AND a.row_id = f.value"),
             Lead::Missing => {
-                self.push(" AND m.tenant_id = $1 AND m.missing_since > 0 AND a.primary_device_id = m.id");
+                self.push(" AND m.tenant_id = $1 AND m.missing_since > 0 AND a.presence_device_id = m.id");
             }
             Lead::Assets(_) | Lead::Clients | Lead::Presence => {}
         }
@@ -488,7 +492,7 @@ impl Builder {
             self.push(" AND c.tenant_id = $1 AND c.id = a.client_id");
         }
         if presence {
-            self.push(" AND p.tenant_id = $1 AND p.device_id = a.primary_device_id");
+            self.push(" AND p.tenant_id = $1 AND p.device_id = a.presence_device_id");
         }
     }
 
@@ -551,10 +555,19 @@ impl Builder {
             self.bind(" AND a.site_id = ?", args![id.to_db()]);
         }
         if let Some(provider) = &filter.provider {
-            self.bind(" AND a.rmm_provider = ?", args![provider]);
+            self.bind(
+                " AND (a.rmm_provider = ? OR a.sources > 1 AND EXISTS (SELECT 1 FROM tenant_external_entity_mappings x \
+                 WHERE x.tenant_id = $1 AND x.entity_id = a.id AND x.integration_type = ?))",
+                args![provider, provider],
+            );
         }
         if let Some(id) = filter.integration_id {
-            self.bind(" AND a.rmm_integration_id = ?", args![id.to_db()]);
+            self.bind(
+                " AND (a.rmm_integration_id = ? OR a.sources > 1 AND EXISTS (SELECT 1 FROM \
+                 tenant_external_entity_mappings x WHERE x.tenant_id = $1 AND x.entity_id = a.id \
+                 AND x.integration_id = ?))",
+                args![id.to_db(), id.to_db()],
+            );
         }
         if let Some(asset_type) = filter.asset_type {
             self.bind(" AND a.asset_type = ?", args![asset_type.name()]);
@@ -586,7 +599,7 @@ impl Builder {
         }
         if filter.missing == Some(false) {
             self.push(
-                " AND a.primary_device_id NOT IN (SELECT m.id FROM rmm_devices m WHERE m.tenant_id = $1 \
+                " AND a.presence_device_id NOT IN (SELECT m.id FROM rmm_devices m WHERE m.tenant_id = $1 \
                  AND m.missing_since > 0)",
             );
         }

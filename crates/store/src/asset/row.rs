@@ -1,14 +1,18 @@
 //! An asset as it is read: one row of a join, and the names around it.
 
+use std::collections::BTreeMap;
+
 use domain::{
     Time,
     asset::{Asset, AssetSource, AssetType},
+    device::{DeviceDetail, DeviceFacts},
     id::{AssetId, ClientId, DeviceId, IntegrationId, OrganizationId, SiteId, TypedId},
+    source::FieldSources,
     status::{self, Status, Thresholds},
 };
 use sqlx::FromRow;
 
-use super::{around::Surroundings, list::Viewer};
+use super::{around::Surroundings, list::Viewer, shared::Shared};
 use crate::{
     db::{Reading, lite_row},
     device::presence_of,
@@ -48,7 +52,12 @@ pub(crate) struct AssetRow {
     missing_note: Option<String>,
     pub(crate) created_at: i64,
     updated_at: i64,
-    detail: Option<String>,
+    /// What of the detail the list lacks: JSON, null for most.
+    completing: Option<String>,
+    pub(super) sources: i64,
+    pub(super) field_sources: String,
+    pub(crate) presence_device_id: String,
+    pub(super) detail: Option<String>,
     /// Empty unless the list is in the order of clients.
     pub(crate) client_key: String,
 }
@@ -58,7 +67,8 @@ lite_row! {
         id, client_id, site_id, name, name_key, asset_type, os, locked, note, status, listed_at, last_seen,
         vendor_status, booted_at, user_name, user_is_current, offline_minutes, overdue_minutes, facts, facts_at,
         detail_at, rmm_provider, integration_id, device_id, external_id, organization_id, missing_since,
-        missing_note, created_at, updated_at, detail, client_key,
+        missing_note, created_at, updated_at, completing, sources, field_sources, presence_device_id, detail,
+        client_key,
     }
 }
 
@@ -68,8 +78,27 @@ pub(super) async fn into_assets(
     viewer: &Viewer,
     rows: Vec<AssetRow>,
 ) -> Result<Vec<Asset>> {
-    let names = Surroundings::of(read, viewer.tenant, &rows).await?;
-    rows.into_iter().map(|row| row.into_asset(&names, viewer)).collect()
+    let mut shared = Shared::of(read, viewer.tenant, &rows).await?;
+    let names = Surroundings::of(read, viewer.tenant, &rows, &shared).await?;
+    let mut assets = Vec::with_capacity(rows.len());
+    for row in rows {
+        let several = shared.take(&row);
+        let asset = row.into_asset(&names, viewer)?;
+        assets.push(match several {
+            Some(several) => several.applied(asset, &names, viewer)?,
+            None => asset,
+        });
+    }
+    Ok(assets)
+}
+
+/// Facts with what the list lacks.
+pub(super) fn completed(facts: &str, completing: Option<&str>) -> Result<DeviceFacts> {
+    let corrupt = |_| StoreError::Corrupt { what: "asset" };
+    let facts: DeviceFacts = serde_json::from_str(facts).map_err(corrupt)?;
+    let Some(part) = completing else { return Ok(facts) };
+    let part: DeviceDetail = serde_json::from_str(part).map_err(corrupt)?;
+    Ok(facts.completed(&part))
 }
 
 impl AssetRow {
@@ -116,7 +145,7 @@ impl AssetRow {
                 self.user_name,
                 self.user_is_current,
             ),
-            facts: serde_json::from_str(&self.facts).map_err(|_| corrupt())?,
+            facts: completed(&self.facts, self.completing.as_deref())?,
             facts_at: Time(self.facts_at),
             detail: self.detail.as_deref().map(serde_json::from_str).transpose().map_err(|_| corrupt())?,
             detail_at: self.detail_at.map(Time),
@@ -132,6 +161,10 @@ impl AssetRow {
                 missing_since: self.missing_since.map(Time),
                 missing_note,
             },
+            sources: Vec::new(),
+            speakers: BTreeMap::new(),
+            field_sources: FieldSources::new(),
+            missing_since: self.missing_since.map(Time),
             created_at: Time(self.created_at),
             updated_at: Time(self.updated_at),
         })

@@ -1,9 +1,6 @@
 //! Rows of the set-based statements, as JSON. Field names are the names in the statements.
 
-use domain::{
-    client::name_key,
-    id::{ProposalId, TypedId},
-};
+use domain::{client::name_key, id::TypedId};
 use serde::Serialize;
 
 use super::{ChangedDevice, NewDevice, Place, PresenceWrite, RenewedDetail};
@@ -76,6 +73,7 @@ pub(super) struct DeviceRow<'a> {
     content_changed: bool,
     detail_due_at: Option<i64>,
     detail_as_of: Option<i64>,
+    serial_key: Option<&'a str>,
 }
 
 impl<'a> DeviceRow<'a> {
@@ -90,6 +88,7 @@ impl<'a> DeviceRow<'a> {
             content_changed: true,
             detail_due_at: Some(0),
             detail_as_of: device.detail_as_of.map(domain::Time::as_ms),
+            serial_key: device.content.serial_key.as_deref(),
         }
     }
 
@@ -104,6 +103,7 @@ impl<'a> DeviceRow<'a> {
             content_changed: device.content_changed,
             detail_due_at: device.detail_due_at.map(domain::Time::as_ms),
             detail_as_of: None,
+            serial_key: device.content.serial_key.as_deref(),
         }
     }
 }
@@ -184,23 +184,4 @@ pub(super) struct CountRow<'a> {
     pub(super) client_id: String,
     pub(super) provider: &'a str,
     pub(super) n: i64,
-}
-
-/// A pair that may be one machine: newer asset, older asset, reason, score.
-pub(super) type Pair = (String, String, String, i64);
-
-#[derive(Serialize)]
-pub(super) struct ProposalRow {
-    id: String,
-    asset_id: String,
-    other_asset_id: String,
-    reason: String,
-    score: i64,
-}
-
-impl ProposalRow {
-    pub(super) fn new((asset_id, other_asset_id, reason, score): Pair, now: domain::Time) -> Self {
-        let id = crate::new_id::<ProposalId>(now).to_db();
-        ProposalRow { id, asset_id, other_asset_id, reason, score }
-    }
 }

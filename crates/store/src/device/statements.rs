@@ -8,8 +8,9 @@ use crate::sql::statements;
 statements! {
     KNOWN = [
         "SELECT d.id, d.external_id, d.asset_id, d.organization_id, d.content_hash, d.absent_passes, d.listed_at, d.missing_since, \
-         d.detail, d.detail_at, d.detail_as_of, a.client_id, a.status, p.last_seen, p.vendor_status, p.booted_at, p.user_name, \
-         p.user_is_current, p.offline_minutes, p.overdue_minutes FROM ", {keys "$1"}, " AS r \
+         d.detail, d.detail_at, d.detail_as_of, a.client_id, p.status, p.last_seen, p.vendor_status, p.booted_at, p.user_name, \
+         p.user_is_current, p.offline_minutes, p.overdue_minutes, a.sources, \
+         CAST(CASE WHEN a.primary_device_id = d.id THEN 1 ELSE 0 END AS BIGINT) AS leads FROM ", {keys "$1"}, " AS r \
          JOIN rmm_devices d ON d.tenant_id = $2 + r._z AND d.integration_id = $3 AND d.external_id = r.value \
          JOIN device_presence p ON p.tenant_id = d.tenant_id AND p.device_id = d.id \
          JOIN assets a ON a.tenant_id = d.tenant_id AND a.id = d.asset_id"
@@ -20,20 +21,21 @@ statements! {
     INSERT_ASSETS = [
         "INSERT INTO assets (tenant_id, id, client_id, site_id, name, name_key, asset_type, os, status, needs_reboot, \
          serial_key, search_text, rmm_provider, rmm_integration_id, rmm_device_id, rmm_organization_id, \
-         primary_device_id, locked, created_at, updated_at) \
+         primary_device_id, presence_device_id, locked, created_at, updated_at) \
          SELECT $2, r.id, r.client_id, r.site_id, r.name, r.name_key, r.asset_type, r.os, r.status, r.needs_reboot, \
-         r.serial_key, r.search_text, $3, $4, r.external_id, r.organization, r.device_id, '[]', CAST($5 AS BIGINT), CAST($5 AS BIGINT) FROM ",
+         r.serial_key, r.search_text, $3, $4, r.external_id, r.organization, r.device_id, r.device_id, '[]', \
+         CAST($5 AS BIGINT), CAST($5 AS BIGINT) FROM ",
         {rows "$1" id text, device_id text, client_id text, organization text, external_id text, site_id text, name text, name_key text,
             asset_type text, os text, status text, needs_reboot boolean, serial_key text, search_text text},
         " AS r"
     ];
     INSERT_DEVICES = [
         "INSERT INTO rmm_devices (tenant_id, id, integration_id, external_id, organization_id, asset_id, content_hash, \
-         facts, facts_at, detail_due_at, detail_as_of, absent_passes, created_at, updated_at) \
+         facts, facts_at, detail_due_at, detail_as_of, serial_key, match_due_at, absent_passes, created_at, updated_at) \
          SELECT CAST($2 AS BIGINT), r.id, $3, r.external_id, r.organization_id, r.asset_id, r.content_hash, r.facts, CAST($4 AS BIGINT), \
-         r.detail_due_at, r.detail_as_of, 0, CAST($4 AS BIGINT), CAST($4 AS BIGINT) FROM ",
+         r.detail_due_at, r.detail_as_of, r.serial_key, 0, 0, CAST($4 AS BIGINT), CAST($4 AS BIGINT) FROM ",
         {rows "$1" id text, asset_id text, external_id text, organization_id text, content_hash text, facts text,
-            detail_due_at bigint, detail_as_of bigint},
+            detail_due_at bigint, detail_as_of bigint, serial_key text},
         " AS r"
     ];
     INSERT_MAPPINGS = [
@@ -52,7 +54,8 @@ statements! {
          ELSE r.search_text END, rmm_organization_id = r.organization, updated_at = $3 FROM ",
         {rows "$1" id text, device_id text, client_id text, organization text, site_id text, name text, name_key text, asset_type text, os text,
             needs_reboot boolean, serial_key text, search_text text},
-        " AS r WHERE assets.tenant_id = $2 + r._z AND assets.id = r.id AND assets.primary_device_id = r.device_id"
+        " AS r WHERE assets.tenant_id = $2 + r._z AND assets.id = r.id AND assets.primary_device_id = r.device_id \
+         AND assets.sources = 1"
     ];
     UNLIST = [
         // Where no look at the organization came to its end yet, the device was looked at when it was written.
@@ -69,10 +72,12 @@ statements! {
         "UPDATE rmm_devices SET organization_id = r.organization_id, content_hash = r.content_hash, facts = r.facts, \
          facts_at = CASE WHEN r.content_changed THEN $3 ELSE rmm_devices.facts_at END, \
          detail_due_at = COALESCE(r.detail_due_at, rmm_devices.detail_due_at), absent_passes = 0, absent_since = NULL, \
-         listed_at = NULL, missing_since = NULL, missing_note = NULL, updated_at = $3 FROM ",
-        {rows "$1" id text, organization_id text, content_hash text, facts text, content_changed boolean,
-            detail_due_at bigint},
-        " AS r WHERE rmm_devices.tenant_id = $2 + r._z AND rmm_devices.id = r.id"
+         listed_at = NULL, serial_key = r.serial_key, \
+         match_due_at = CASE WHEN r.content_changed OR rmm_devices.missing_since IS NOT NULL THEN $3 \
+         ELSE rmm_devices.match_due_at END, missing_since = NULL, missing_note = NULL, updated_at = $3 FROM ",
+        {rows "$1" id text, asset_id text, organization_id text, content_hash text, facts text, content_changed boolean,
+            detail_due_at bigint, serial_key text},
+        " AS r WHERE rmm_devices.tenant_id = $2 + r._z AND rmm_devices.id = r.id AND rmm_devices.asset_id = r.asset_id"
     ];
     RENEW_DETAIL = [
         "UPDATE rmm_devices SET detail_as_of = r.as_of, detail_due_at = $3 FROM ", {rows "$1" id text, as_of bigint},
@@ -95,13 +100,13 @@ statements! {
     ];
     UPDATE_STATUS = [
         "UPDATE assets SET status = r.status FROM ", {rows "$1" id text, status text},
-        " AS r WHERE assets.tenant_id = $2 + r._z AND assets.id = r.id"
+        " AS r WHERE assets.tenant_id = $2 + r._z AND assets.id = r.id AND assets.sources = 1"
     ];
     // After `UPDATE_STATUS`: the same beside the time last seen.
     UPDATE_PRESENCE_STATUS = [
         "UPDATE device_presence SET status = r.status FROM ", {rows "$1" id text, status text},
         " AS r JOIN assets a ON a.tenant_id = $2 + r._z AND a.id = r.id \
-         WHERE device_presence.tenant_id = $2 + r._z AND device_presence.device_id = a.primary_device_id"
+         WHERE device_presence.tenant_id = $2 + r._z AND device_presence.device_id = a.presence_device_id"
     ];
     UPSERT_PAYLOADS = [
         "INSERT INTO device_payloads (tenant_id, device_id, payload, stored_at) \
@@ -126,38 +131,6 @@ statements! {
         "DELETE FROM asset_search WHERE rowid IN (SELECT a.row_id FROM (SELECT value, key * 0 AS _z FROM json_each($1)) AS r \
          JOIN assets a ON a.tenant_id = $2 + r._z AND a.id = r.value)"
         "SELECT $1 || CAST(CAST($2 AS BIGINT) AS TEXT)"}
-    ];
-    // The `+` and the `|| ''` keep SQLite from walking all older assets for each new one: it shall search by serial number
-    // and by name, and look at the age afterwards.
-    //
-    // Same serial number in the same integration; when more than four machines carry it, the number says nothing.
-    SAME_SERIAL = [
-        "SELECT a.id, o.id, \
-         CASE WHEN o.name_key = a.name_key THEN 'same serial number and name' ELSE 'same serial number' END, \
-         CAST(CASE WHEN o.name_key = a.name_key THEN 95 ELSE 80 END AS BIGINT) FROM ",
-        {keys "$1"},
-        " AS r JOIN assets a ON a.tenant_id = $2 + r._z AND a.id = r.value \
-         JOIN assets o ON o.tenant_id = a.tenant_id AND o.serial_key = a.serial_key AND o.rmm_integration_id = $3 \
-         AND o.id <> a.id WHERE a.serial_key IS NOT NULL AND (SELECT COUNT(*) FROM (SELECT 1 FROM assets n \
-           WHERE n.tenant_id = a.tenant_id AND n.serial_key = a.serial_key LIMIT 5) AS few) <= 4 \
-         AND NOT EXISTS (SELECT 1 FROM asset_proposals k WHERE k.tenant_id = a.tenant_id \
-           AND k.asset_id = o.id AND k.other_asset_id = a.id) \
-         AND (+o.created_at < a.created_at OR o.id || '' < a.id)"
-    ];
-    // Same name at the same client, where a serial number is lacking and the older one is silent.
-    SAME_NAME = [
-        "SELECT a.id, o.id, 'same name, and the older one is silent', CAST(60 AS BIGINT) FROM ",
-        {keys "$1"},
-        " AS r JOIN assets a ON a.tenant_id = $2 + r._z AND a.id = r.value \
-         JOIN assets o ON o.tenant_id = a.tenant_id AND o.name_key = a.name_key AND o.client_id = a.client_id \
-         AND o.rmm_integration_id = $3 AND o.id <> a.id AND o.status <> 'online' AND +o.created_at < a.created_at \
-         WHERE a.serial_key IS NULL OR o.serial_key IS NULL"
-    ];
-    PROPOSE = [
-        "INSERT INTO asset_proposals (tenant_id, id, asset_id, other_asset_id, reason, score, state, created_at) \
-         SELECT CAST($2 AS BIGINT), r.id, r.asset_id, r.other_asset_id, r.reason, r.score, 'open', CAST($3 AS BIGINT) FROM ",
-        {rows "$1" id text, asset_id text, other_asset_id text, reason text, score bigint},
-        " AS r WHERE true ON CONFLICT (tenant_id, asset_id, other_asset_id) DO NOTHING RETURNING id, asset_id"
     ];
     COUNT_PRESENT = [
         "SELECT COUNT(*) FROM rmm_devices WHERE tenant_id = $1 AND integration_id = $2 AND missing_since IS NULL"

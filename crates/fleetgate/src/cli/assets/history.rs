@@ -68,6 +68,9 @@ fn changes(event: &Value, names: &Names) -> String {
                 }
             }
         }
+        Some("asset_merged" | "asset_split") => by(data, &shown(data, "other_name|other_asset")),
+        Some("asset_merged_away") => by(data, &format!("into {}", shown(data, "into_name|into_asset"))),
+        Some("asset_restored") => by(data, &format!("from {}", shown(data, "from_name|from_asset"))),
         Some("status_changed") => arrow(&shown(data, "from"), &shown(data, "to")),
         _ => match find(data, "fields").and_then(Value::as_object) {
             Some(fields) => {
@@ -77,6 +80,12 @@ fn changes(event: &Value, names: &Names) -> String {
             None => shown(event, "data"),
         },
     }
+}
+
+/// What, why and by whom.
+fn by(data: &Value, what: &str) -> String {
+    let why = text(data, "reason").map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("{what}{why}, by {}", shown(data, "by"))
 }
 
 /// `[before, after]` of a field.
@@ -122,5 +131,8 @@ mod tests {
         let edited = json!({ "by": "ann@example.com", "fields": { "note": [null, "look"] } });
         check("asset_updated", edited, "note: (none) -> look, by ann@example.com");
         check("asset_created", Value::Null, "");
+        let merged = json!({ "other_name": "PC-2", "by": "system", "reason": "same serial number" });
+        check("asset_merged", merged, "PC-2: same serial number, by system");
+        check("asset_merged_away", json!({ "into_name": "PC-1", "by": "ann" }), "into PC-1, by ann");
     }
 }

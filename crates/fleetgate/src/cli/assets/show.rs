@@ -8,7 +8,7 @@ use crate::{
     cli::{Session, clock, failure::Failure},
     output::{
         table::{name, prose, whole},
-        value::{ago, find, list, number, shown, text},
+        value::{ago, find, is_true, list, number, shown, text},
     },
 };
 
@@ -42,7 +42,9 @@ const FIELDS: [(&str, &str); 24] = [
 
 pub(super) fn print(asset: &Value, session: &Session) -> Result<(), Failure> {
     let now = clock::now();
+    let merged: Vec<String> = list(asset, "merged").iter().map(merged).collect();
     session.output.facts(&[
+        ("Asked for", shown(asset, "redirected_from").replace("ast_", "merged into this one: ast_")),
         ("Name", shown(asset, "name")),
         ("Id", shown(asset, "id")),
         ("Client", shown(asset, "client.name|client_name")),
@@ -51,12 +53,14 @@ pub(super) fn print(asset: &Value, session: &Session) -> Result<(), Failure> {
         ("Last look", ago(asset, "observed_at", now)),
         ("RMM", shown(asset, "source.integration_name|source.provider")),
         ("Organization", shown(asset, "source.organization_name")),
-        ("Missing since", ago(asset, "source.missing_since", now)),
+        ("Missing since", ago(asset, "missing_since", now)),
         ("Where it went", shown(asset, "source.missing_note")),
         ("Set by people", shown(asset, "locked")),
         ("Note", shown(asset, "note")),
+        ("Merged into it", merged.join(", ")),
         ("In the register", ago(asset, "created_at", now)),
     ])?;
+    sources(asset, now, session)?;
     let mut rows: Vec<Vec<String>> =
         FIELDS.iter().filter_map(|(name, label)| row(asset, name, (*label).to_owned(), now)).collect();
     let custom = find(asset, "fields.custom_fields.value").and_then(Value::as_object).into_iter().flatten();
@@ -69,6 +73,46 @@ pub(super) fn print(asset: &Value, session: &Session) -> Result<(), Failure> {
         return Ok(());
     }
     let columns = [name("Field", 0), prose("Value", 0), name("From", 1), whole("As of", 2)];
+    session.output.table(&columns, &rows)
+}
+
+fn merged(merged: &Value) -> String {
+    format!("{} ({})", shown(merged, "name"), shown(merged, "id"))
+}
+
+/// Where it is, if that is in several RMMs or twice in one.
+fn sources(asset: &Value, now: Time, session: &Session) -> Result<(), Failure> {
+    let sources = list(asset, "sources");
+    if sources.len() < 2 {
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = sources
+        .iter()
+        .map(|source| {
+            let role = match (is_true(source, "leads"), is_true(source, "speaks_for_status")) {
+                (true, true) => "leads, status",
+                (true, false) => "leads",
+                (false, true) => "status",
+                (false, false) => "",
+            };
+            vec![
+                shown(source, "integration_name"),
+                shown(source, "organization_name"),
+                status(source),
+                ago(source, "last_seen", now),
+                role.to_owned(),
+                shown(source, "device_id"),
+            ]
+        })
+        .collect();
+    let columns = [
+        name("Source", 0),
+        name("Organization", 2),
+        whole("Status", 0),
+        whole("Last seen", 0),
+        whole("Speaks", 1),
+        whole("Device", 0),
+    ];
     session.output.table(&columns, &rows)
 }
 
