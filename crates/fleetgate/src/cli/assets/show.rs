@@ -63,17 +63,28 @@ pub(super) fn print(asset: &Value, session: &Session) -> Result<(), Failure> {
     sources(asset, now, session)?;
     let mut rows: Vec<Vec<String>> =
         FIELDS.iter().filter_map(|(name, label)| row(asset, name, (*label).to_owned(), now)).collect();
-    let custom = find(asset, "fields.custom_fields.value").and_then(Value::as_object).into_iter().flatten();
-    for (name, value) in custom {
-        let from = origin(find(asset, "fields.custom_fields").unwrap_or(&Value::Null));
-        let wrapped = serde_json::json!({ "value": value });
-        rows.push(vec![name.clone(), shown(&wrapped, "value"), from, age(asset, "custom_fields", now)]);
-    }
+    rows.extend(named_values(asset, "more", now));
+    rows.extend(named_values(asset, "custom_fields", now));
     if rows.is_empty() {
         return Ok(());
     }
     let columns = [name("Field", 0), prose("Value", 0), name("From", 1), whole("As of", 2)];
     session.output.table(&columns, &rows)
+}
+
+/// The rows of a field that holds values by name.
+fn named_values(asset: &Value, field: &str, now: Time) -> Vec<Vec<String>> {
+    let from = origin(find(asset, &format!("fields.{field}")).unwrap_or(&Value::Null));
+    let values = find(asset, &format!("fields.{field}.value")).and_then(Value::as_object);
+    let row = |(name, value): (&String, &Value)| {
+        let said = if is_true(value, "masked") {
+            "(set, but masked)".to_owned()
+        } else {
+            shown(&serde_json::json!({ "value": value }), "value")
+        };
+        vec![name.clone(), said, from.clone(), age(asset, field, now)]
+    };
+    values.into_iter().flatten().map(row).collect()
 }
 
 fn merged(merged: &Value) -> String {
