@@ -34,25 +34,26 @@ statements! {
         "SELECT id, match_due_at FROM rmm_devices WHERE tenant_id = $1 AND integration_id = $2 AND match_due_at <= $3 \
          ORDER BY match_due_at, id LIMIT $4"
     ];
-    // The inner counts stop early: what many carry is not looked at, so that no value makes this quadratic.
+    // The inner counts stop early: what many carry is not looked at, so that no value makes this quadratic. The second
+    // `+ r._z` keeps SQLite from walking all devices of the tenant for each row: it shall go from one device to the next.
     BY_SERIAL = [
         "SELECT d.id, o.id FROM ", {keys "$1"},
         " AS r JOIN rmm_devices d ON d.tenant_id = $2 + r._z AND d.id = r.value \
-         JOIN rmm_devices o ON o.tenant_id = d.tenant_id AND o.serial_key = d.serial_key AND o.id <> d.id \
+         JOIN rmm_devices o ON o.tenant_id = d.tenant_id + r._z AND o.serial_key = d.serial_key AND o.id <> d.id \
          WHERE d.serial_key IS NOT NULL AND (SELECT COUNT(*) FROM (SELECT 1 FROM rmm_devices n \
            WHERE n.tenant_id = d.tenant_id AND n.serial_key = d.serial_key LIMIT 9) AS few) <= 8"
     ];
     BY_MAC = [
         "SELECT m.device_id, o.device_id FROM ", {keys "$1"},
         " AS r JOIN device_macs m ON m.tenant_id = $2 + r._z AND m.device_id = r.value \
-         JOIN device_macs o ON o.tenant_id = m.tenant_id AND o.mac = m.mac AND o.device_id <> m.device_id \
+         JOIN device_macs o ON o.tenant_id = m.tenant_id + r._z AND o.mac = m.mac AND o.device_id <> m.device_id \
          WHERE (SELECT COUNT(*) FROM (SELECT 1 FROM device_macs n \
            WHERE n.tenant_id = m.tenant_id AND n.mac = m.mac LIMIT 9) AS few) <= 8"
     ];
     BY_NAME = [
         "SELECT r.id, o.id FROM ", {rows "$1" id text, client_id text, name_key text},
         " AS r JOIN assets a ON a.tenant_id = $2 + r._z AND a.client_id = r.client_id AND a.name_key = r.name_key \
-         JOIN rmm_devices o ON o.tenant_id = a.tenant_id AND o.asset_id = a.id AND o.id <> r.id \
+         JOIN rmm_devices o ON o.tenant_id = a.tenant_id + r._z AND o.asset_id = a.id AND o.id <> r.id \
          WHERE (SELECT COUNT(*) FROM (SELECT 1 FROM assets n WHERE n.tenant_id = a.tenant_id \
            AND n.client_id = a.client_id AND n.name_key = a.name_key LIMIT 9) AS few) <= 8"
     ];
