@@ -115,7 +115,6 @@ static DESCRIPTOR: Descriptor = Descriptor {
         "include_on_demand",
         "include_deleted",
         "custom_fields",
-        "merge_exact",
     ],
     documentation: "docs/providers/datto_rmm.md",
 };
